@@ -1,0 +1,21 @@
+"""A small Chinese language model from nothing, on litgpt. One stage, one name: room, command, recipe and page.
+
+===========  ===============================================  =======================  ==================
+stage        command                                          recipe                   page
+===========  ===============================================  =======================  ==================
+corpus       litgpt-zh corpus                                 recipes/corpus.yaml      docs/corpus.md
+tokenizer    litgpt-zh tokenizer                              recipes/tokenizer.yaml   docs/tokenizer.md
+tokens       litgpt-zh tokens                                 recipes/tokens.yaml      docs/tokens.md
+pretrain     litgpt pretrain NAME                             recipes/pretrain.yaml    docs/pretrain.md
+translate    (not built yet)                                  -                        docs/translate.md
+sft          litgpt-zh instructions, litgpt finetune_full     recipes/sft.yaml         docs/sft.md
+sft-lora     litgpt finetune_lora                             recipes/sft-lora.yaml    docs/sft-lora.md
+preference   (not built yet)                                  -                        docs/preference.md
+dpo          (not built yet)                                  -                        docs/dpo.md
+dpo-lora     (not built yet)                                  -                        docs/dpo-lora.md
+===========  ===============================================  =======================  ==================
+
+Nothing heavy is imported here; ``litgpt_zh.configs`` registers the model family when imported.
+"""
+
+__version__ = "0.1.0"

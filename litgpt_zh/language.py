@@ -1,0 +1,30 @@
+"""Chinese or English for what a person reads."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from litgpt_zh.stage import UserError
+
+Language = Literal["auto", "zh", "en"]
+
+
+def language(choice: str = "auto") -> Literal["zh", "en"]:
+    """``zh`` or ``en``. ``auto`` asks the locale: a language other than Chinese gives English, none at all Chinese.
+
+    Raises:
+        UserError: neither of the three.
+    """
+    if choice in ("zh", "en"):
+        return choice  # type: ignore[return-value]
+    if choice != "auto":
+        raise UserError(f"language {choice!r}: choose auto, zh or en")
+    named = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
+    code = named.split(".")[0].split("_")[0].lower()
+    return "zh" if code in ("", "c", "posix", "zh") else "en"
+
+
+def say(chinese: str, english: str) -> str:
+    """The one of the two that suits the locale."""
+    return chinese if language() == "zh" else english

@@ -1,0 +1,51 @@
+"""One tiny walk through everything, shared by the tests that look at what it leaves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+QUICK = {
+    **os.environ,
+    "TORCH_COMPILE_DISABLE": "1",
+    "OMP_NUM_THREADS": "2",
+    "LANG": "zh_CN.UTF-8",
+    "LC_ALL": "zh_CN.UTF-8",
+}
+"""Compiling costs more than it brings at this size; benchmarks/journey.py runs with it."""
+
+
+def run(*argv: str, stdin: str = "", cwd: Path | None = None, timeout: int = 300) -> subprocess.CompletedProcess[str]:
+    """A command as a person types it: ``litgpt ...`` or ``litgpt-zh ...``."""
+    module = {"litgpt": "litgpt", "litgpt-zh": "litgpt_zh"}[argv[0]]
+    command = [sys.executable, "-m", module, *argv[1:]]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=cwd, env=QUICK, timeout=timeout)
+
+
+@dataclass
+class Walk:
+    """A finished quickstart at the tiny scale."""
+
+    folder: Path
+    output: str
+    seconds: float
+
+    @property
+    def sft(self) -> Path:
+        return self.folder / "sft" / "final"
+
+
+@pytest.fixture(scope="session")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    """``litgpt-zh quickstart --scale tiny``, once for all tests."""
+    folder = tmp_path_factory.mktemp("walk") / "quickstart"
+    started = time.perf_counter()
+    done = run("litgpt-zh", "quickstart", "--scale", "tiny", "--out_dir", str(folder))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return Walk(folder, done.stdout, time.perf_counter() - started)
