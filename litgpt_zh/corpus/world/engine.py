@@ -1,0 +1,588 @@
+"""The engine of the story world: it holds what is true in one story, and tells the beats of a plot.
+
+A plot is a function that takes a :class:`World`, fills slots with characters and words, and tells beats; every beat is
+given as alternative templates (see :mod:`litgpt_zh.corpus.world.template`).  The rules of shape live here: which beats
+a short story leaves out, when a pronoun may stand for a name, how speech is laid out, which words were used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from random import Random
+from typing import Literal, TypeVar
+
+from litgpt_zh.corpus.world.cast import (
+    ELDERS,
+    PLURAL,
+    Realm,
+    Who,
+    adult_of,
+    animal_of,
+    child_of,
+    elder_animal_of,
+)
+from litgpt_zh.corpus.world.framing import epilogue, prologue
+from litgpt_zh.corpus.world.groups import PLACES, SEASONAL, land_heroes, places, seasonal
+from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
+from litgpt_zh.corpus.world.phrases import GROUPS, group
+from litgpt_zh.corpus.world.scene import Scene, in_season
+from litgpt_zh.corpus.world.speech import VERBS, layout
+from litgpt_zh.corpus.world.template import Template, compile_template
+
+__all__ = ["FEATURES", "PLOTS", "Length", "Plot", "World", "plot"]
+
+Length = Literal["short", "full"]
+Value = Who | Entry | str
+T = TypeVar("T")
+
+#: The features a story may have, in the order in which they are listed.
+FEATURES = ("对话", "转折", "坏结局", "冲突", "伏笔", "道德价值")
+
+#: Adjectives that say how an animal fares or frightens, not what a hero is like.
+_PASSING = frozenset("饥饿 迷路 受伤 口渴 饿肚子 凶猛 凶狠 凶巴巴 可怕 吓人 陌生 霸道 湿漉漉 糊涂".split())
+#: Adjectives of size, which go ill with 小家伙, and of love, which are not said of how one looks.
+_PASSING |= frozenset("小小 幼小 弱小 小巧玲珑 巨大 庞大 高大 大大 高个子 亲爱 最亲".split())
+
+#: Adjectives for no animal that is only mentioned.
+_UNSETTLED = frozenset((*GROUPS["adj"]["needy"].split(), *"陌生 霸道 湿漉漉 糊涂".split()))
+
+#: How much more often than its plots say a feature is told, so that the rarer ones are seen often enough to be learnt.
+_LIFT = {"坏结局": 1.7, "冲突": 2.2, "伏笔": 2.2}
+
+_ENDINGS = ("。", "！", "？", "”", "…")
+
+
+class World:
+    """One story while it is being told."""
+
+    def __init__(self, rng: Random, length: Length, lexicon: Lexicon, realm: Realm) -> None:
+        self.rng = rng
+        self.length = length
+        self.lexicon = lexicon
+        self.realm = realm
+        self.talks = rng.random() < 0.78
+        self.used: dict[str, Entry] = {}
+        #: From how many words each word of the story was drawn.
+        self.rivals: dict[str, int] = {}
+        self._summaries: list[tuple[str, frozenset[str]]] = []
+        self._slots: dict[str, Value] = {}
+        self._looks: dict[str, Entry] = {}
+        self._features: dict[str, None] = {}
+        self._parts: list[str] = []
+        self._met: dict[str, Who] = {}
+        self._last = ""
+        #: The ways of saying that the story has used.
+        self._ways: set[str] = set()
+        self._scene: Scene | None = None
+        self._listening = True
+        self._spoken = self._opened = self._closed = False
+        #: Whether the long form goes without words about the hero, since the plot begins with them.
+        self.plain = False
+        #: The animals that young heroes are drawn from, if not those of the land.
+        self.folk: Sequence[Entry] = ()
+
+    # ---- chance -------------------------------------------------------------------------------------------------
+
+    def chance(self, probability: float) -> bool:
+        """True with the given probability."""
+        return self.rng.random() < probability
+
+    def choice(self, *options: T) -> T:
+        """One of the options."""
+        return self.rng.choice(options)
+
+    def flag(self, feature: str, probability: float = 1.0) -> bool:
+        """Decide whether the story has a feature, and note it if so."""
+        if probability < 1.0:
+            probability = min(0.85, probability * _LIFT.get(feature, 1.0))
+        told = self.rng.random() < probability
+        if told:
+            self._features[feature] = None
+        return told
+
+    @property
+    def full(self) -> bool:
+        """Whether the long form is being told."""
+        return self.length == "full"
+
+    @property
+    def animals(self) -> bool:
+        """Whether the characters are animals."""
+        return self.realm == "animal"
+
+    # ---- slots --------------------------------------------------------------------------------------------------
+
+    def pick(self, key: str, kind: str, *tags: str) -> Entry:
+        """Fill slot ``key`` with a word of a class and tags that the story does not hold yet."""
+        entry = self._fresh(self._candidates(kind, tags))
+        self._slots[key] = entry
+        return entry
+
+    def put(self, key: str, words: str) -> Entry | str:
+        """Fill slot ``key`` with one of the words, parted by blanks, which may or may not be in the lexicon."""
+        options = words.split()
+        word = self.rng.choice(options)
+        self.rivals[word] = len(options)
+        value = self.lexicon.get(word) or word
+        self._slots[key] = value
+        return value
+
+    def let(self, key: str, *templates: str) -> None:
+        """Fill slot ``key`` with a phrase told now and kept."""
+        self._slots[key] = compile_template(self.rng.choice(templates)).tell(self)
+
+    def hero(self, key: str = "h") -> Who:
+        """Bring on a young hero: a child or a young animal, as the realm has it."""
+        taken = {who.name for who in self._slots.values() if isinstance(who, Who)}
+        while True:
+            who = self._young(key)
+            if who.name not in taken and not self._same_animal(who):
+                self._slots[key] = who
+                return who
+
+    friend = hero
+
+    def _young(self, key: str) -> Who:
+        if self.realm == "child":
+            return child_of(key, self.rng.choice(self.lexicon.of("name", "child")))
+        animal = self.rng.choice(self.folk or land_heroes(self.lexicon))
+        names = self.lexicon.of("name", "animal")
+        return animal_of(key, animal, self.rng.choice(names) if self.chance(0.35) else None)
+
+    def _same_animal(self, who: Who) -> bool:
+        if who.entry is None:
+            return False
+        return any(isinstance(other, Who) and other.entry is who.entry for other in self._slots.values())
+
+    def elder(self, key: str = "e") -> Who:
+        """Bring on a grown-up of the family, or a wise animal."""
+        if self.realm == "animal":
+            while True:
+                who = elder_animal_of(key, self.rng.randrange(len(ELDERS)), self.lexicon)
+                if not self._same_animal(who):
+                    break
+        else:
+            who = adult_of(key, self._fresh(self.lexicon.of("person", "family", "-child")))
+        self._slots[key] = who
+        return who
+
+    def adult(self, key: str, *tags: str) -> Who:
+        """Bring on a grown-up of the lexicon with the given tags; in the animals' realm a wise animal."""
+        if self.realm == "animal":
+            return self.elder(key)
+        who = adult_of(key, self._fresh(self.lexicon.of("person", *tags)))
+        self._slots[key] = who
+        return who
+
+    def person(self, key: str, words: str) -> Who:
+        """Bring on one of the grown-ups named, parted by blanks; in the animals' realm a wise animal."""
+        if self.realm == "animal":
+            return self.elder(key)
+        found = [entry for entry in map(self.lexicon.get, words.split()) if entry is not None]
+        who = adult_of(key, self._fresh(found))
+        self._slots[key] = who
+        return who
+
+    def scene(self, *, season: str = "", day: str = "", sky: str = "") -> Scene:
+        """Settle season, part of the day and weather; what is not given is drawn."""
+        self._scene = Scene.draw(self.rng, self.lexicon, season, day, sky)
+        return self._scene
+
+    @property
+    def now(self) -> Scene:
+        """The scene, drawn if the plot has not settled it."""
+        return self._scene or self.scene()
+
+    def slot(self, key: str) -> Entry:
+        """The word in a slot."""
+        value = self._slots[key]
+        if not isinstance(value, Entry):
+            raise TypeError(f"slot {key} holds no word of the lexicon")
+        return value
+
+    def skill(self, key: str, *tags: str) -> Entry:
+        """Fill slot ``key`` with something one can be good at (not with learning it)."""
+        while True:
+            entry = self.pick(key, "activity", "skill", *tags)
+            if not entry.word.startswith(("学", "认", "数", "系", "穿", "刷", "梳")):
+                return entry
+
+    def place(self, key: str, group: str) -> Entry:
+        """Fill slot ``key`` with a place of a group of :data:`litgpt_zh.corpus.world.groups.PLACES`."""
+        entry = self._fresh(places(self.lexicon, group))
+        self._slots[key] = entry
+        return entry
+
+    def _candidates(self, kind: str, tags: tuple[str, ...]) -> Sequence[Entry]:
+        if len(tags) == 1 and kind in GROUPS and tags[0] in GROUPS[kind]:
+            return self._situated(kind, tags[0])
+        if tags and tags[0] == "all":
+            return self.lexicon.of(kind, *tags[1:])
+        if kind in SEASONAL:
+            return seasonal(self.lexicon, kind, tags, self.now.season, self.now.day)
+        if kind == "place" and tags and tags[0] in PLACES:
+            return places(self.lexicon, tags[0])
+        if kind == "animal" and tags == ("land",):
+            return land_heroes(self.lexicon)
+        return self.lexicon.of(kind, *tags)
+
+    def _situated(self, kind: str, name: str) -> Sequence[Entry]:
+        """The words of a group of :mod:`phrases`, out-of-season activities left out."""
+        found = group(self.lexicon, kind, name)
+        if kind != "activity":
+            return found
+        now = self.now
+        return [entry for entry in found if in_season(entry, now.season, now.day)]
+
+    def _fresh(self, entries: Sequence[Entry]) -> Entry:
+        """One of ``entries``, if possible one that the story does not hold yet."""
+        if not entries:
+            raise LookupError("no word of the lexicon fits this slot")
+        for _ in range(12):
+            entry = self.rng.choice(entries)
+            if entry.word not in self.used and not self._holds(entry) and not self._for_girls_only(entry):
+                break
+        self.rivals[entry.word] = len(entries)
+        return entry
+
+    def _for_girls_only(self, entry: Entry) -> bool:
+        """Whether the word is a skirt or dress, and the hero a boy."""
+        hero = self._slots.get("h")
+        return entry.kind == "thing" and "裙" in entry.word and isinstance(hero, Who) and hero.pronoun == "他"
+
+    def _holds(self, entry: Entry) -> bool:
+        """Whether a slot or a character is this word already."""
+        return any(
+            value is entry or (isinstance(value, Who) and value.entry is entry) for value in self._slots.values()
+        )
+
+    # ---- telling ------------------------------------------------------------------------------------------------
+
+    def tell(self, *templates: str) -> None:
+        """Tell one beat in one of the given ways."""
+        if not self._opened:
+            self._opened = True
+            if not self.plain and "h" in self._slots and (self.full or self.chance(0.22)):
+                prologue(self)
+        if not self.talks:
+            templates = tuple(source for source in templates if not compile_template(source).quotes)
+        elif not self._spoken and self.rng.random() < 0.3:
+            templates = tuple(source for source in templates if compile_template(source).quotes) or templates
+        template = compile_template(self.rng.choice(templates))
+        self._spoken = self._spoken or template.quotes
+        text = template.tell(self)
+        if not text.endswith(_ENDINGS):
+            raise ValueError(f"a beat must end as a sentence: {text!r}")
+        self._parts.append(text)
+
+    def more(self, *templates: str) -> None:
+        """Tell a beat that only the long form has."""
+        if self.length == "full":
+            shuffled = list(templates)
+            self.rng.shuffle(shuffled)
+            told = shuffled[: 1 + (self.rng.random() < 0.85) + (self.rng.random() < 0.35)]
+            for template in sorted(told, key=_lateness):
+                self.try_tell(template)
+
+    def some(self, *templates: str) -> None:
+        """Tell a beat that the long form has, and the short form now and then."""
+        if self.length == "full" or self.rng.random() < 0.35:
+            self.try_tell(*templates)
+
+    def try_tell(self, *templates: str) -> None:
+        """Tell a beat, unless all its ways are speech and the story has none."""
+        if self.talks or not all(compile_template(source).quotes for source in templates):
+            self.tell(*templates)
+
+    def para(self) -> None:
+        """End the paragraph (the long form only)."""
+        if self.length == "full" and self._parts and self._parts[-1] != "\n":
+            self._parts.append("\n")
+
+    def sum(self, *templates: str) -> None:
+        """Tell the summary in one of the given ways, if possible one that names nothing the story leaves out."""
+        met, last, self._listening = self._met, self._last, False
+        shuffled = list(templates)
+        self.rng.shuffle(shuffled)
+        self._summaries = []
+        for source in shuffled:
+            self._met, self._last = {}, ""
+            self._summaries.append((compile_template(source).tell(self), self._named_in(source)))
+        self._met, self._last, self._listening = met, last, True
+
+    def _named_in(self, source: str) -> frozenset[str]:
+        """The words of the slots that a template tells."""
+        keys = (key for found in re.findall(r"\{([\w&]+)", source) for key in found.split("&"))
+        return frozenset(
+            value if isinstance(value, str) else value.name if isinstance(value, Who) else value.word
+            for value in map(self._slots.get, keys)
+            if value is not None
+        )
+
+    @property
+    def summary(self) -> str:
+        """The summary, once :meth:`sum` has told it."""
+        text = self.text
+        ranked = [(sum(word not in text for word in named), summary) for summary, named in self._summaries]
+        return min(ranked, key=lambda pair: pair[0])[1] if ranked else ""
+
+    def moral(self, *groups: str, learner: str = "h", probability: float = 0.45) -> None:
+        """Perhaps end with what ``learner`` learnt; this is the feature 道德价值."""
+        self.close()
+        if not self.flag("道德价值", probability):
+            return
+        text = self.rng.choice(group(self.lexicon, "moral", self.rng.choice(groups))).word
+        self._slots["moral"] = text
+        self._slots["learner"] = self._slots[learner]
+        self.tell(
+            "从那以后，{learner}一直记得：{moral}。",
+            "{learner}[终于|这才]明白了：{moral}。",
+            "这件事让{learner}懂得了，{moral}。",
+            "{learner}把这句话记在心里：{moral}。",
+            "{moral}，{learner}再也不会忘记这个道理了。",
+            "原来，{moral}。",
+            "{learner}[长大了一点|学到了一课]：{moral}。",
+        )
+
+    def close(self) -> None:
+        """Tell the long form's look back, once: before the moral, or at the end."""
+        if self.full and not self._closed:
+            self._closed = True
+            self.para()
+            epilogue(self)
+
+    @property
+    def text(self) -> str:
+        """The story so far."""
+        return "".join(self._parts).strip("\n")
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features of the story so far, in their fixed order."""
+        speech = "“" in self.text
+        return tuple(name for name in FEATURES if name in self._features or (name == "对话" and speech))
+
+    # ---- the marks of the template language -----------------------------------------------------------------------
+
+    def pick_branch(self, count: int) -> int:
+        """A number below ``count``."""
+        return self.rng.randrange(count)
+
+    def tell_slot(self, key: str, form: str) -> str:
+        """The text of ``{key.form}``."""
+        if "&" in key:
+            return self._tell_group(key.split("&"), form)
+        value = self._slots.get(key)
+        if value is None:
+            return self.now.tell(self, key)
+        if isinstance(value, Who):
+            return self._tell_who(value, form)
+        if isinstance(value, Entry):
+            return self._tell_entry(value, key, form)
+        if form in _COUNTING:
+            raise ValueError(f"{value}, in slot {key}, is not in the lexicon and has no measure word")
+        return value
+
+    def tell_pick(self, kind: str, tags: tuple[str, ...], key: str, form: str, subject: str) -> str:
+        """The text of ``{*kind:tags=key.form@subject}``."""
+        entry = self._fresh(self._candidates(kind, tags))
+        if key:
+            self._slots[key] = entry
+        if kind == "idiom":
+            self._note(entry)
+            return entry.usage.replace("{s}", self.tell_slot(subject, "auto") if subject else "").lstrip("，")
+        return self._tell_entry(entry, key, form)
+
+    def tell_speech(self, key: str, verb: str, line: Template) -> str:
+        """A whole sentence of direct speech."""
+        order = self.rng.randrange(5)
+        said = self._verb(verb)
+        if order < 3:
+            speaker = self.tell_slot(key, "auto")
+            return f"{speaker}{said}：“{line.tell(self)}”"
+        words = line.tell(self)
+        return layout(words, self.tell_slot(key, "" if "&" in key else "auto"), said, split=order == 4)
+
+    def _verb(self, verb: str) -> str:
+        fresh = [way for way in VERBS[verb] if way not in self._ways or len(way) < 3]
+        way = self.rng.choice(fresh or VERBS[verb])
+        self._ways.add(way)
+        said = compile_template(way).tell(self)
+        while len(said) > 4 and said in self._ways:
+            said = compile_template(self.rng.choice(VERBS[verb])).tell(self)
+        self._ways.add(said)
+        return said
+
+    # ---- people and words -----------------------------------------------------------------------------------------
+
+    def _note(self, entry: Entry) -> None:
+        if self._listening:
+            self.used[entry.word] = entry
+
+    def _alone(self, who: Who) -> bool:
+        """Whether the pronoun of ``who`` can mean nobody else who has been named."""
+        return who.key in self._met and all(
+            other.pronoun != who.pronoun or other.key == who.key for other in self._met.values()
+        )
+
+    def _tell_who(self, who: Who, form: str) -> str:
+        if form == "call":
+            return who.call
+        if form == "kid":
+            return who.kid
+        if form == "look":
+            return self._look_of(who)
+        if form == "ta":
+            pronoun = self._alone(who)
+        else:
+            pronoun = form == "auto" and self._last == who.key and self._alone(who) and self.chance(0.6)
+        self._last = who.key
+        if pronoun:
+            return who.pronoun
+        first = who.key not in self._met
+        self._met[who.key] = who
+        if who.entry is not None and not who.common:
+            self._note(who.entry)
+        if form == "one":
+            return who.one
+        return who.first if first else who.name
+
+    def _look_of(self, who: Who) -> str:
+        """An adjective for how a young character looks."""
+        child = Entry("", "person", tags=frozenset(("child",)))
+        fitting = self.lexicon.adjectives_for(who.entry or child)
+        look = self._fresh([entry for entry in fitting if entry.word not in _PASSING])
+        self._note(look)
+        return look.word
+
+    def _tell_group(self, keys: Sequence[str], form: str) -> str:
+        members = [who for who in map(self._slots.get, keys) if isinstance(who, Who)]
+        if len(members) != len(keys):
+            raise TypeError(f"a group of {keys} must be characters")
+        pronouns = {who.pronoun for who in members}
+        known = all(who.key in self._met for who in members)
+        outside = any(key not in keys for key in self._met)
+        if known and (form == "ta" or (form == "auto" and self._last == "&" and not outside and self.chance(0.7))):
+            self._last = "&"
+            return PLURAL[members[0].pronoun] if len(pronouns) == 1 else "他们"
+        names = [self._tell_who(who, "") for who in members]
+        self._last = "&"
+        return "、".join(names[:-1]) + "和" + names[-1]
+
+    def look(self, key: str, *tags: str) -> None:
+        """Settle the adjective with which the word in slot ``key`` is described."""
+        entry = self.slot(key)
+        self._looks[key] = self._fresh(self.lexicon.adjectives_for(entry, *tags))
+
+    def _described(self, entry: Entry, key: str) -> str:
+        """The word with an adjective, the same one each time for a slot."""
+        look = self._looks.get(key) if key else None
+        if look is None:
+            fitting = self.lexicon.adjectives_for(entry)
+            if entry.kind == "animal":
+                fitting = _lasting(fitting)
+            elif entry.kind == "thing":
+                fitting = _sound(fitting)
+            if not fitting:
+                return entry.word
+            look = self._fresh(fitting)
+            if key:
+                self._looks[key] = look
+        self._note(look)
+        return f"{look.word}的{entry.word}"
+
+    def _tell_entry(self, entry: Entry, key: str, form: str) -> str:
+        self._note(entry)
+        if not form or form == "auto":
+            return entry.word
+        return _FORMS[form](self, entry, key)
+
+
+_FORMS: dict[str, Callable[[World, Entry, str], str]] = {
+    "one": lambda world, entry, key: entry.counted,
+    "onea": lambda world, entry, key: f"一{entry.measure}{world._described(entry, key)}",
+    "this": lambda world, entry, key: f"这{entry.measure}{entry.word}",
+    "that": lambda world, entry, key: f"那{entry.measure}{entry.word}",
+    "thisa": lambda world, entry, key: f"这{entry.measure}{world._described(entry, key)}",
+    "thata": lambda world, entry, key: f"那{entry.measure}{world._described(entry, key)}",
+    "two": lambda world, entry, key: f"两{entry.measure}{entry.word}",
+    "few": lambda world, entry, key: f"几{entry.measure}{entry.word}",
+    "half": lambda world, entry, key: f"半{entry.measure}{entry.word}",
+    "eat": lambda world, entry, key: "喝" if entry.tags & {"drink", "soup"} else "吃",
+    "very": lambda world, entry, key: world.rng.choice(("很", "很", "非常", "十分", "特别")) + entry.word,
+    "m": lambda world, entry, key: entry.measure,
+    "a": lambda world, entry, key: world._described(entry, key),
+    "in": lambda world, entry, key: entry.location,
+    "it": lambda world, entry, key: entry.word if world.animals else "它",
+}
+
+
+@cache
+def _lasting(adjectives: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The adjectives that speak neither of an animal in need nor of a passing state."""
+    return tuple(entry for entry in adjectives if entry.word not in _UNSETTLED)
+
+
+@cache
+def _sound(adjectives: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The adjectives that do not speak of a thing worn out, or dear to somebody."""
+    worn = (GROUPS["adj"]["worn"] + " " + " " + GROUPS["adj"]["wrecked"] + " 修好 " + GROUPS["adj"]["dear"]).split()
+    return tuple(entry for entry in adjectives if entry.word not in worn)
+
+
+#: How a beat begins that tells of later, the latest last.
+_LATER: tuple[tuple[str, ...], ...] = (
+    ("太阳下山", "临走", "回来的", "天黑"),
+    ("回家", "放学"),
+    ("晚上", "那天晚上", "那一夜", "夜里"),
+    ("第二天", "早上"),
+)
+_LATER += (("后来", "从此", "从那", "现在", "雪化"),)
+
+
+def _lateness(template: str) -> int:
+    """A number that grows with how much later than the story's moment a beat is."""
+    return next((rank for rank, starts in enumerate(_LATER, 1) if template.startswith(starts)), 0)
+
+
+_COUNTING = ("one", "onea", "this", "thisa", "that", "thata", "two", "few", "half", "m", "eat", "very")
+
+
+# ---- plots ------------------------------------------------------------------------------------------------------------
+
+Teller = Callable[[World], None]
+
+
+class Plot:
+    """A named plot and the realms it can be told in."""
+
+    __slots__ = ("name", "realms", "run")
+
+    def __init__(self, name: str, run: Teller, realms: tuple[Realm, ...]) -> None:
+        self.name = name
+        self.run = run
+        self.realms = realms
+
+
+#: Every plot, in the order of definition.
+PLOTS: list[Plot] = []
+
+
+def plot(name: str, *realms: Realm) -> Callable[[Teller], Teller]:
+    """Register a plot function under a name, for the given realms (both, if none is given)."""
+
+    def register(run: Teller) -> Teller:
+        PLOTS.append(Plot(name, run, realms or ("child", "animal")))
+        return run
+
+    return register
+
+
+_SENTENCE = re.compile(r"“[^”]*”[^“”。！？\n]*(?:[，：]“[^”]*”|[。！？])|[^“”。！？\n]*(?:[：，]“[^”]*”|[。！？])")
+
+
+def sentences(text: str) -> list[str]:
+    """The whole sentences of a story, a quotation with its speaker counted as one."""
+    return _SENTENCE.findall(text)

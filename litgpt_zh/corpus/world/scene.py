@@ -1,0 +1,160 @@
+"""When and in what weather a story happens: season, part of the day and sky always agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from random import Random
+from typing import TYPE_CHECKING
+
+from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
+
+if TYPE_CHECKING:
+    from litgpt_zh.corpus.world.engine import World
+
+__all__ = ["SEASONS", "Scene", "in_season"]
+
+SEASONS = ("spring", "summer", "autumn", "winter")
+_DAYS = ("morning", "morning", "morning", "noon", "afternoon", "afternoon", "afternoon", "evening")
+_DRY = ("sunny", "sunny", "sunny", "sunny", "windy", "cloudy", "season")
+_ANY = ("sunny", "sunny", "windy", "cloudy", "foggy", "rainy", "snowy", "season")
+
+#: What a time word says about the sky, by a part of the word.
+_TIME_SKY: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("雨", ("rainy",)),
+    ("雪", ("snowy",)),
+    ("晴", ("sunny",)),
+    ("有风", ("windy",)),
+    ("春日", ("sunny", "windy", "season")),
+)
+_TIME_SKY += (("太阳", ("sunny",)), ("炎热", ("sunny", "season")), ("星星", ("night",)), ("月圆", ("night",)))
+#: Time words that belong to the children's world only, by a part of the word.
+_CHILD_TIME = ("学", "课", "星期", "周", "假", "国庆", "儿童节", "母亲节", "植树节", "运动会", "圣诞", "春游", "秋游")
+#: Weather that belongs to one part of the day, by a part of the word.
+_WEATHER_DAY = (
+    ("朝霞", ("morning",)),
+    ("刚刚升起", ("morning",)),
+    ("晨雾", ("morning",)),
+    ("晚霞", ("evening",)),
+    ("烈日", ("noon", "afternoon")),
+    ("骄阳", ("noon", "afternoon")),
+    ("火辣", ("noon", "afternoon")),
+    ("高照", ("noon", "afternoon", "night")),
+    ("知了", ("noon", "afternoon", "morning")),
+    ("阳", ("morning", "noon", "afternoon")),
+    ("太阳", ("morning", "noon", "afternoon")),
+)
+
+#: Words for the sky once the story has already told its weather.
+_AFTER: dict[str, tuple[str, ...]] = {
+    "sunny": ("天上飘着几朵白云", "风轻轻地吹着", "到处都亮堂堂的", "空气里有花草的香味", "小鸟在枝头唱着歌"),
+    "windy": ("树枝摇来摇去", "风呼呼地吹过耳边", "叶子在地上打着转", "风把云朵赶得飞快"),
+    "cloudy": ("太阳躲在云后面不出来", "天色有些暗", "云一层一层地堆着", "四周静悄悄的"),
+    "foggy": ("远处的树只剩下淡淡的影子", "几步以外就看不清了", "四周静悄悄的", "草叶上挂满了水珠"),
+    "rainy": ("雨点敲着窗户", "屋檐上挂下一串串水珠", "路上积起了小水洼", "雨水顺着瓦片往下流"),
+    "snowy": ("屋顶上像盖了一层棉被", "雪地上留下一串串脚印", "树枝都变白了", "呼出的气变成了白雾"),
+    "season": ("风轻轻地吹着", "四周静悄悄的", "小鸟在枝头唱着歌", "远处升起了淡淡的炊烟"),
+    "night": ("四周静悄悄的", "远处传来几声虫叫", "月亮照着窗台", "风轻轻地摇着树叶"),
+}
+
+
+def in_season(entry: Entry, season: str, day: str) -> bool:
+    """Whether an entry can be met in this season and part of the day."""
+    tags = entry.tags
+    if season not in tags and any(other in tags for other in SEASONS):
+        return False
+    return day == "night" or "night" not in tags
+
+
+@cache
+def _weathers(lexicon: Lexicon, season: str, day: str, sky: str) -> tuple[Entry, ...]:
+    if sky == "season":
+        found = [entry for entry in lexicon.of("weather", season) if entry.tags == {season}]
+    else:
+        found = [entry for entry in lexicon.of("weather", sky) if sky == "rainy" or "rainy" not in entry.tags]
+    return tuple(entry for entry in found if in_season(entry, season, day) and _daily(entry.word, day))
+
+
+def _daily(word: str, day: str) -> bool:
+    return all(day in days for part, days in _WEATHER_DAY if part in word)
+
+
+@cache
+def _times(lexicon: Lexicon, season: str, day: str, sky: str, realm: str) -> tuple[str, ...]:
+    return tuple(
+        entry.word
+        for entry in lexicon.of("time", day)
+        if in_season(entry, season, day)
+        and not (season == "winter" and "凉爽" in entry.word)
+        and all(sky in skies for part, skies in _TIME_SKY if part in entry.word)
+        and not (realm == "animal" and any(part in entry.word for part in _CHILD_TIME))
+    )
+
+
+class Scene:
+    """Season, part of the day and sky of one story."""
+
+    __slots__ = ("_told", "day", "season", "sky", "weather")
+
+    def __init__(self, season: str, day: str, sky: str, weather: Entry) -> None:
+        self.season = season
+        self.day = day
+        self.sky = sky
+        self.weather = weather
+        self._told = False
+
+    @classmethod
+    def draw(cls, rng: Random, lexicon: Lexicon, season: str, day: str, sky: str) -> Scene:
+        """A scene; an empty part is drawn dry and not in winter, ``any`` is drawn from all."""
+        day = day or rng.choice(_DAYS)
+        if sky in ("", "any"):
+            sky = "night" if day == "night" else rng.choice(_ANY if sky else _DRY)
+        if sky == "snowy":
+            season = "winter"
+        elif season in ("", "any"):
+            season = rng.choice(SEASONS if season else SEASONS[:3])
+        options = _weathers(lexicon, season, day, sky) or _weathers(lexicon, season, day, "season")
+        return cls(season, day, sky, rng.choice(options))
+
+    def hush(self) -> None:
+        """Say no more about the weather itself."""
+        self._told = True
+
+    def tell(self, world: World, key: str) -> str:
+        """The text of the slots ``when`` (an opening, comma included), ``at`` (the time alone) and ``sky`` (a clause about the weather)."""
+        if key == "when":
+            return self._when(world)
+        if key == "at":
+            return self._openings_at(world)
+        if key == "sky":
+            return self._clause(world)
+        raise KeyError(key)
+
+    def _when(self, world: World) -> str:
+        die = world.rng.random()
+        time = world.rng.choice(self._openings(world))
+        if die < 0.12:
+            return ""
+        if die < 0.30 and not self._told:
+            return self._clause(world) + "，"
+        if die < 0.55 and not self._told:
+            if ("安静" in time and self.sky in ("windy", "rainy")) or any(
+                mark in time and mark in self.weather.word for mark in "星月雨雪风雾晴阳云"
+            ):
+                return time + "，"
+            return f"{time}，{self._clause(world)}，"
+        return time + "，"
+
+    def _openings_at(self, world: World) -> str:
+        """A time within a sentence, comma included, where the weather would break it."""
+        return world.rng.choice(self._openings(world)) + "，"
+
+    def _openings(self, world: World) -> Sequence[str]:
+        return _times(world.lexicon, self.season, self.day, self.sky, world.realm) or ("有一天",)
+
+    def _clause(self, world: World) -> str:
+        if self._told:
+            return world.rng.choice(_AFTER[self.sky])
+        self._told = True
+        world.used[self.weather.word] = self.weather
+        return self.weather.word
