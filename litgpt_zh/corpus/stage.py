@@ -1,0 +1,270 @@
+"""The stage ``corpus``: stories in, one clean, deduplicated, split folder out."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from litgpt_zh.corpus.clean import RULES, Limits, content_hash
+from litgpt_zh.corpus.prepare import Done, Job, Kept, batches, blocks, in_order, place
+from litgpt_zh.corpus.readers import Bad, files, read
+from litgpt_zh.corpus.shards import Seen, Shards, fill_empty, read_shards
+from litgpt_zh.stage import Manifest, UserError, Workspace, file_hash, open_stage, progress, write_text
+
+WORLD = "world"
+DUPLICATE = "duplicate"
+_STORIES, _LENGTH = 20_000, "short"
+_STATE = ".state.json"
+_CHECKPOINT = 20_000
+_EXAMPLES = 20
+
+
+def corpus(
+    source: list[str] | str = WORLD,
+    out_dir: Path = Path("data/corpus"),
+    stories: int = _STORIES,
+    seed: int = 0,
+    length: Literal["short", "full"] = "short",
+    val_share: float = 0.01,
+    min_chars: int = 20,
+    max_chars: int = 20_000,
+    min_chinese: float = 0.5,
+    max_bad: int | None = None,
+    workers: int = 0,
+    overwrite: bool = False,
+) -> Manifest:
+    """Make a corpus: read stories, clean them, drop exact duplicates, split off a validation part.
+
+    Writes train-00000.jsonl, ..., val-00000.jsonl, ... (50,000 records a file) and manifest.json with the count and the
+    reason of every record dropped. Stopped, it goes on when called again; finished, it does nothing.
+
+    Args:
+        source: "world" for the built-in story world, or files and folders of stories (gzip, zstd, tar, jsonl, json,
+            text, parquet; told by their content).
+        out_dir: the folder to make.
+        stories: how many stories to draw from the world.
+        seed: of the world and of the split.
+        length: of the world's stories.
+        val_share: the share of the stories that goes to validation.
+        min_chars: drop shorter stories.
+        max_chars: drop longer stories.
+        min_chinese: drop stories with a smaller share of Han among their letters and digits; 0 keeps any language.
+        max_bad: stop when more input records than this cannot be read. By default they are only counted.
+        workers: processes, 0 for one a core. The result does not depend on it.
+        overwrite: move a corpus made with other settings aside instead of refusing.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: no such source; a setting out of range or that does not apply; fewer than two stories left; more than
+            max_bad bad records; out_dir holds something else; disk full.
+    """
+    limits = Limits(min_chars, max_chars, min_chinese)
+    _check(source, stories, seed, length, val_share, limits, workers)
+    settings: dict[str, Any] = {"seed": seed, "val_share": val_share, **asdict(limits)}
+    inputs: dict[str, Path] = {}
+    if source == WORLD:
+        settings |= {"source": WORLD, "stories": stories, "length": length, "world_version": _world_version()}
+        reader = _world(stories, seed, length, limits)
+    else:
+        names = [source] if isinstance(source, str) else source
+        files(names)
+        for name in names:
+            if Path(name).resolve() in Path(out_dir).resolve().parents:
+                raise UserError(
+                    f"{out_dir}: lies inside the source {name} and would be read as data; choose another out_dir"
+                )
+        inputs = {"source" if n == 0 else f"source {n + 1}": Path(name) for n, name in enumerate(names)}
+        reader = _files(names, seed, limits)
+    with open_stage("corpus", out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as work:
+        if not work.finished:
+            _run(work, reader, str(source), seed, val_share, max_bad, workers)
+    print(f"{out_dir}: {_summary(work.counts)}" + (" (made before)" if work.finished else ""))
+    return work.manifest
+
+
+def _check(
+    source: list[str] | str, stories: int, seed: int, length: str, val_share: float, limits: Limits, workers: int
+) -> None:
+    if source != WORLD and (stories, length) != (_STORIES, _LENGTH):
+        raise UserError(
+            "corpus: --stories and --length belong to the built-in world; leave them out with --source files"
+        )
+    if isinstance(source, list) and (not source or WORLD in source):
+        raise UserError("corpus: --source takes 'world' alone, or one or more files and folders")
+    for name, value, low, high in (
+        ("stories", stories, 2, 10**9),
+        ("seed", seed, 0, 2**64 - 1),
+        ("min_chars", limits.min_chars, 1, limits.max_chars),
+        ("min_chinese", limits.min_chinese, 0, 1),
+        ("workers", workers, 0, 1024),
+    ):
+        if not low <= value <= high:
+            raise UserError(f"corpus: --{name} {value} is out of range, use {low} to {high}")
+    if not 0 < val_share < 1:
+        raise UserError(
+            f"corpus: --val_share {val_share} is out of range, use more than 0 and less than 1, such as 0.01"
+        )
+
+
+@dataclass
+class Reader:
+    """Where jobs come from: ``jobs(done, bar)`` goes on after ``done`` records; ``total`` and ``unit`` of the bar."""
+
+    jobs: Callable[[int, Any], Iterator[Job]]
+    total: int
+    unit: str
+
+
+def _world(stories: int, seed: int, length: Literal["short", "full"], limits: Limits) -> Reader:
+    def jobs(done: int, bar: Any) -> Iterator[Job]:
+        bar.initial = bar.n = done
+        return (Job(block, limits, seed) for block in blocks(seed, done, stories, length))
+
+    return Reader(jobs, stories, "story")
+
+
+def _files(names: list[str], seed: int, limits: Limits) -> Reader:
+    def jobs(done: int, bar: Any) -> Iterator[Job]:
+        items = itertools.islice(read(names, advance=bar.update), done, None)
+        return (Job(batch, limits, seed) for batch in batches(items))
+
+    return Reader(jobs, sum(file.stat().st_size for file in files(names)), "B")
+
+
+def _world_version() -> str:
+    """Changes with the world's code and lexicon: another world is another corpus."""
+    from litgpt_zh.corpus import world
+
+    folder = Path(world.__file__).parent
+    found = sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".tsv"))
+    return f"{content_hash(''.join(file_hash(path) for path in found)):016x}"
+
+
+@dataclass
+class _Progress:
+    """Counts and open shards; saved every `_CHECKPOINT` records."""
+
+    folder: Path
+    counts: dict[str, Any]
+    splits: dict[str, Shards]
+    seen: Seen = field(default_factory=Seen)
+    saved: int = 0
+
+    @staticmethod
+    def begin(folder: Path) -> _Progress:
+        counts = {"read": 0, "kept": 0, "train": 0, "val": 0, "dropped": {}, "changed": {}, "examples": []}
+        return _Progress(folder, counts, {split: Shards(folder, split) for split in ("train", "val")})
+
+    @staticmethod
+    def take_up(folder: Path) -> _Progress:
+        """What an earlier, stopped run had done up to its last checkpoint; the beginning when there is none."""
+        try:
+            state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+            splits = {split: Shards(folder, split, **state["splits"][split]) for split in ("train", "val")}
+        except (FileNotFoundError, json.JSONDecodeError):
+            return _Progress.begin(folder)
+        found = _Progress(folder, state["counts"], splits, saved=state["counts"]["read"])
+        for split in splits:
+            for record in read_shards(folder, split):
+                found.seen.add(content_hash(record["text"]))
+        return found
+
+    def save(self) -> None:
+        splits = {split: shards.flush() for split, shards in self.splits.items()}
+        write_text(self.folder / _STATE, json.dumps({"counts": self.counts, "splits": splits}, ensure_ascii=False))
+        self.saved = self.counts["read"]
+
+    def take(self, done: Done, val_share: float, max_bad: int | None) -> None:
+        """Count a job's results and write the new stories among them.
+
+        Raises:
+            UserError: more unreadable records than ``max_bad``.
+        """
+        self._add("changed", done.changed)
+        for result in done.results:
+            self.counts["read"] += 1
+            if isinstance(result, Bad):
+                self._drop(result, max_bad)
+            elif not self.seen.add(result.key):
+                self._add("dropped", {DUPLICATE: 1})
+            else:
+                self._keep(result, "val" if result.place < val_share else "train")
+        if self.counts["read"] - self.saved >= _CHECKPOINT:
+            self.save()
+
+    def _keep(self, story: Kept, split: str) -> None:
+        self.splits[split].write(story.line)
+        self.counts["kept"] += 1
+        self.counts[split] += 1
+
+    def _drop(self, bad: Bad, max_bad: int | None) -> None:
+        self._add("dropped", {bad.reason: 1})
+        if self.counts["dropped"][bad.reason] <= _EXAMPLES:
+            self.counts["examples"].append({key: value for key, value in asdict(bad).items() if value})
+        unreadable = sum(n for reason, n in self.counts["dropped"].items() if reason not in (*RULES, DUPLICATE))
+        if max_bad is not None and unreadable > max_bad:
+            raise UserError(
+                f"{bad}; that makes {unreadable}, more than --max_bad {max_bad}: mend the file or allow more"
+            )
+
+    def _add(self, name: str, more: dict[str, int]) -> None:
+        self.counts[name] = dict(Counter(self.counts[name]) + Counter(more))
+
+    def close(self) -> None:
+        for shards in self.splits.values():
+            shards.close()
+
+
+def _run(
+    work: Workspace, reader: Reader, source: str, seed: int, val_share: float, max_bad: int | None, workers: int
+) -> None:
+    state = _Progress.take_up(work.folder) if work.resumed else _Progress.begin(work.folder)
+    bar = progress(reader.total, desc="corpus", unit=reader.unit)
+    results = in_order(reader.jobs(state.counts["read"], bar), workers)
+    with contextlib.closing(state), bar, contextlib.closing(results):
+        for done in results:
+            state.take(done, val_share, max_bad)
+            if reader.unit == "story":
+                bar.update(len(done.results))
+            bar.set_postfix(kept=state.counts["kept"], refresh=False)
+    work.counts.update(state.counts)
+    for left in (_STATE, "*.tmp"):
+        for path in work.folder.glob(left):
+            path.unlink()
+    if work.counts["kept"] < 2:
+        shutil.rmtree(work.folder)
+        raise UserError(f"{source}: {_summary(work.counts)}; a corpus needs two stories or more")
+    for empty, other in (("val", "train"), ("train", "val")):
+        if not work.counts[empty]:
+            _fill(work, source, empty, other, seed)
+
+
+def _fill(work: Workspace, source: str, empty: str, other: str, seed: int) -> None:
+    """A small corpus can leave a split empty: it gets the story, or group, that falls nearest to it."""
+
+    def where(record: dict[str, Any]) -> float:
+        return place(record, content_hash(record["text"]), seed)
+
+    moved = fill_empty(work.folder, empty, other, where, nearest=min if empty == "val" else max)
+    if moved == work.counts[other]:
+        shutil.rmtree(work.folder)
+        raise UserError(f"{source}: all {moved} stories are of one group, which cannot be split; give more stories")
+    work.counts[empty] += moved
+    work.counts[other] -= moved
+
+
+def _summary(counts: dict[str, Any]) -> str:
+    dropped = ", ".join(f"{reason} {n:,}" for reason, n in sorted(counts["dropped"].items(), key=lambda pair: -pair[1]))
+    text = (
+        f"{counts['read']:,} stories read, {counts['kept']:,} kept ({counts['train']:,} train, {counts['val']:,} val)"
+    )
+    return f"{text}; dropped: {dropped or 'none'}"
