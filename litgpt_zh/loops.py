@@ -1,0 +1,130 @@
+"""The seam: where our data classes meet litgpt's training loops.
+
+litgpt's ``main`` of pretrain, finetune_full and finetune_lora is wrapped once, when a data class of ours is imported (by
+a recipe's ``data.class_path``, so under the stock commands too). A data module that brings its own ``train_with`` gets
+to run litgpt's ``main`` with named parts swapped while it runs; every other data module keeps litgpt's own loop. Each
+name that is wrapped or swapped is checked against the signature we were written for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from types import ModuleType
+from typing import Any, NoReturn
+
+from litgpt_zh.stage import UserError
+
+PRETRAIN, FULL, LORA = "litgpt.pretrain", "litgpt.finetune.full", "litgpt.finetune.lora"
+
+_DATALOADERS = "fabric data tokenizer train"
+_FINETUNE_FIT = "train_dataloader val_dataloader devices checkpoint_dir out_dir train eval data num_nodes"
+SEAM: dict[str, dict[str, str]] = {
+    PRETRAIN: {
+        "main": "fabric devices seed initial_checkpoint_dir resume config data out_dir tokenizer_dir tokenizer train eval"
+        " optimizer num_nodes",
+        "fit": "fabric devices state train_dataloader val_dataloader out_dir tokenizer_dir train eval num_nodes",
+        "save_checkpoint": "fabric state tokenizer_dir checkpoint_file",
+        "find_resume_path": "resume out_dir",
+        "get_dataloaders": _DATALOADERS + " block_size",
+        "get_lr": "learning_rate it warmup_iters max_iters min_lr",
+        "chunked_cross_entropy": "logits targets chunk_size ignore_index",
+        "RunningMean": "window nan_strategy kwargs",
+    },
+    FULL: {
+        "main": "fabric devices resume seed config data checkpoint_dir out_dir train eval optimizer num_nodes",
+        "fit": "fabric state resume " + _FINETUNE_FIT,
+        "validate": "fabric model val_dataloader eval verbose",
+        "find_resume_path": "resume out_dir",
+        "get_dataloaders": _DATALOADERS,
+    },
+    LORA: {
+        "main": "fabric devices seed config data checkpoint_dir out_dir train eval optimizer num_nodes precision",
+        "fit": "fabric model optimizer scheduler " + _FINETUNE_FIT,
+        "validate": "fabric model val_dataloader eval verbose",
+        "get_dataloaders": _DATALOADERS,
+    },
+}
+"""Module -> name -> the names of its parameters (any order: we pass them by keyword)."""
+
+
+def install() -> None:
+    """Wrap litgpt's three ``main`` functions; idempotent.
+
+    Raises:
+        UserError: the installed litgpt lacks a part or has changed its parameters; the message names it.
+    """
+    if sys.excepthook is not _one_line:
+        sys.excepthook = _one_line
+    for module_name in SEAM:
+        module = importlib.import_module(module_name)
+        if not hasattr(module.main, "_litgpt_zh"):
+            check(module)
+            module.main = _dispatching(module)  # type: ignore[attr-defined]
+
+
+def check(module: ModuleType) -> None:
+    """Compare a litgpt module with ``SEAM``.
+
+    Raises:
+        UserError: a part is missing or takes other parameters.
+    """
+    for name, expected in SEAM[module.__name__].items():
+        part = getattr(module, name, None)
+        if part is None:
+            _moved(f"{module.__name__}.{name} is gone")
+        found = set(inspect.signature(part).parameters)
+        if found != set(expected.split()):
+            _moved(
+                f"{module.__name__}.{name} takes ({', '.join(sorted(found))}), not ({', '.join(sorted(expected.split()))})"
+            )
+
+
+def _moved(what: str) -> NoReturn:
+    raise UserError(
+        f"litgpt {metadata.version('litgpt')}: {what}; this litgpt-zh was written for litgpt 0.5.13: "
+        "pip install litgpt==0.5.13, or upgrade litgpt-zh"
+    )
+
+
+def _dispatching(module: ModuleType) -> Callable[..., Any]:
+    original = module.main
+
+    @functools.wraps(original)
+    def main(*args: Any, **kwargs: Any) -> Any:
+        call = inspect.signature(original).bind(*args, **kwargs)
+        call.apply_defaults()
+        train_with = getattr(call.arguments["data"], "train_with", None)
+        if train_with is None:
+            return original(*args, **kwargs)
+        return train_with(module, original, dict(call.arguments))
+
+    main._litgpt_zh = True  # type: ignore[attr-defined]
+    return main
+
+
+@contextlib.contextmanager
+def swapped(module: ModuleType, **parts: Any) -> Iterator[dict[str, Any]]:
+    """Replace attributes of ``module`` for the time of the block; yields the originals."""
+    originals = {name: getattr(module, name) for name in parts}
+    try:
+        for name, part in parts.items():
+            setattr(module, name, part)
+        yield originals
+    finally:
+        for name, part in originals.items():
+            setattr(module, name, part)
+
+
+def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """``sys.excepthook``: a mistake of the user's (by our word or litgpt's) is one line; the rest keeps its traceback."""
+    ours = issubclass(kind, UserError)
+    if ours or (issubclass(kind, FileNotFoundError) and str(error).startswith("checkpoint_dir")):
+        print(f"litgpt-zh: {error}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)

@@ -1,0 +1,1 @@
+"""Pretraining through litgpt's own ``fit``, with named parts swapped."""

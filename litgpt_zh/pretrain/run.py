@@ -1,0 +1,206 @@
+"""litgpt's pretraining ``main``, run with our loss, checkpoints, resume, log and timeline swapped in."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torchmetrics.aggregation import RunningMean
+
+from litgpt_zh import checkpoints, configs, prompts, runlog
+from litgpt_zh.loops import swapped
+from litgpt_zh.preflight import preflight
+from litgpt_zh.pretrain.loss import cross_entropy, loss_without_requests
+from litgpt_zh.sampling import continue_greedily, unwrap
+from litgpt_zh.stage import UserError, exclusive, progress
+
+if TYPE_CHECKING:
+    from litgpt_zh.pretrain.data import Pretraining
+
+TIMELINE = (0.0, 0.1, 0.3, 1.0)
+"""Shares of the training after which the sample prompt is continued."""
+
+
+def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """Pretrain (``module`` is ``litgpt.pretrain``, ``main`` its own main, ``arguments`` what it was called with).
+
+    Raises:
+        UserError: settings that cannot be honoured, before any work.
+    """
+    out_dir, config = arguments["out_dir"], arguments["config"]
+    _check(arguments)
+    data.require_vocabulary(config.padded_vocab_size)
+    plan = _plan(data, arguments)
+    with exclusive(out_dir):
+        if checkpoints.claim(out_dir, plan, resume=arguments["resume"]):
+            print(f"{out_dir}/final: already finished with these settings; nothing to do")
+            return
+        started = time.perf_counter()
+        loss = loss_for(data, arguments["tokenizer"], arguments["fabric"].device)
+        watch = Watch(data, arguments, loss)
+        with swapped(
+            module,
+            fit=functools.partial(watch.fit, module.fit),
+            chunked_cross_entropy=loss,
+            RunningMean=functools.partial(RunningMean, nan_strategy="disable"),
+            save_checkpoint=functools.partial(_save, module.save_checkpoint, out_dir, data.keep),
+            find_resume_path=checkpoints.find_resume_path,
+        ):
+            main(**arguments)
+        counts = {"steps": watch.state["step_count"], "micro_batches": watch.state["iter_num"]}
+        checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
+
+
+def loss_for(data: Pretraining, tokenizer: Any, device: torch.device) -> Callable[..., torch.Tensor]:
+    """The loss for this data and device; compiled on a GPU, eager on a CPU."""
+    user, assistant = (tokenizer.processor.token_to_id(piece) for piece in (prompts.USER, prompts.ASSISTANT))
+    masked = data.mask_requests and None not in (user, assistant)
+    loss = loss_without_requests(user, assistant) if masked else cross_entropy
+    return torch.compile(loss) if device.type == "cuda" else loss
+
+
+def _check(arguments: dict[str, Any]) -> None:
+    train, config, fabric = arguments["train"], arguments["config"], arguments["fabric"]
+    if arguments["tokenizer_dir"] is None:
+        raise UserError(
+            "--tokenizer_dir is missing: the checkpoint could not be used for chat; give the tokenizer's folder"
+        )
+    if configs.is_tied(config) and not train.tie_embeddings:
+        train.tie_embeddings = True
+        fabric.print(f"{config.name}: tied embeddings, so train.tie_embeddings is set to true")
+    if arguments["initial_checkpoint_dir"] is not None:
+        checkpoints.require_checkpoint(arguments["initial_checkpoint_dir"])
+    if fabric.device.type == "cpu" and not _has_compiler():
+        torch.compiler.set_stance("force_eager")
+        fabric.print("no C++ compiler found: training without torch.compile (slower; install g++ or clang)")
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+
+
+def _plan(data: Pretraining, arguments: dict[str, Any]) -> Any:
+    train, config = arguments["train"], arguments["config"]
+    inputs = {"tokens": Path(data.tokens_dir), "tokenizer": arguments["tokenizer_dir"] / "tokenizer.json"}
+    if arguments["initial_checkpoint_dir"] is not None:
+        inputs["initial_checkpoint"] = arguments["initial_checkpoint_dir"] / checkpoints.WEIGHTS
+    settings = {
+        "model": vars(config) | {"name": config.name},
+        "train": {k: v for k, v in vars(train).items() if k not in ("save_interval", "log_interval")},
+        "optimizer": arguments["optimizer"],
+        "seed": arguments["seed"],
+        "precision": str(arguments["fabric"].strategy.precision.precision),
+        "devices": arguments["devices"] * arguments["num_nodes"],
+        "data_seed": data.seed,
+        "mask_requests": data.mask_requests,
+    }
+    return checkpoints.plan_of("pretrain", inputs, settings)
+
+
+def _save(
+    original: Callable[..., Any], out_dir: Path, keep: int, fabric: Any, state: Any, tokenizer_dir: Path, file: Path
+) -> None:
+    """litgpt's ``save_checkpoint``, with two differences: a folder appears whole, and ``final`` holds weights alone."""
+    folder = file.parent
+    if folder.name == "final":
+        original(fabric, {"model": state["model"]}, tokenizer_dir, file)
+        return
+    with checkpoints.appearing(folder) as pending:
+        original(fabric, state, tokenizer_dir, pending / file.name)
+    checkpoints.keep_newest(out_dir, keep)
+
+
+class Watch:
+    """Stands between litgpt's ``fit`` and its batches: preflight, progress bar, timeline of samples, merged log."""
+
+    def __init__(self, data: Pretraining, arguments: dict[str, Any], loss: Callable[..., torch.Tensor]) -> None:
+        self.data, self.arguments, self.loss = data, arguments, loss
+        self.state: dict[str, Any] = {}
+
+    def fit(self, original: Callable[..., Any], **call: Any) -> None:
+        """litgpt's ``fit`` with its training batches passing through us."""
+        fabric, train, self.state = call["fabric"], call["train"], call["state"]
+        model = self.state["model"]
+        tokens = train.micro_batch_size * model.max_seq_length
+        self.total = (train.max_tokens // fabric.world_size) // tokens
+        accumulation = train.gradient_accumulation_iters(call["devices"], call["num_nodes"])
+        if self.total < accumulation:
+            raise UserError(
+                f"train.max_tokens={train.max_tokens} is less than one step of {accumulation * tokens} tokens; raise it"
+            )
+        self.log = runlog.RunLog(call["out_dir"], self.state["iter_num"])
+        fabric.loggers.append(self.log)
+        self.shown = {line["share"] for line in runlog.read(call["out_dir"] / "samples.jsonl")}
+        self._preflight(call, tokens, accumulation)
+        self.bar = progress(
+            self.total * tokens, desc="pretrain", unit=" tokens", initial=self.state["iter_num"] * tokens
+        )  # rate and time left in tokens
+        self.tokens = tokens
+        call["train_dataloader"] = _Passing(call["train_dataloader"], self)
+        original(**call)
+        self.at(self.state["iter_num"])
+        self.bar.close()
+
+    def at(self, iteration: int) -> None:
+        """Called before each micro batch, with the number already done."""
+        self.bar.n = iteration * self.tokens
+        self.bar.update(0)
+        for share in TIMELINE:
+            if iteration == round(share * self.total) and share not in self.shown and self.data.sample_prompt:
+                self.shown.add(share)
+                self._sample(iteration, share)
+
+    def _sample(self, iteration: int, share: float) -> None:
+        started = time.perf_counter()
+        text = continue_greedily(
+            self.state["model"], self.arguments["tokenizer"], self.data.sample_prompt, self.data.sample_tokens
+        )
+        self.log.sample(iteration, share, self.data.sample_prompt, text)
+        self.bar.write(f"[{share:.0%}] {self.data.sample_prompt}{text}")
+        self.log.pause(time.perf_counter() - started)
+
+    def _preflight(self, call: dict[str, Any], tokens: int, accumulation: int) -> None:
+        fabric, model, train = call["fabric"], self.state["model"], call["train"]
+        rows = next(iter(call["val_dataloader"]))
+        rows = rows.repeat(-(-train.micro_batch_size // rows.size(0)), 1)[: train.micro_batch_size].long()
+
+        def micro_batch() -> None:
+            length = model.max_seq_length
+            with fabric.no_backward_sync(model, enabled=accumulation > 1):
+                fabric.backward(self.loss(model(rows[:, :length].contiguous()), rows[:, 1 : length + 1].contiguous()))
+
+        left = self.total - self.state["iter_num"]
+        size = sum(p.numel() * p.element_size() for p in unwrap(model).parameters())
+        preflight(
+            "pretrain",
+            micro_batch,
+            micro_batch_size=train.micro_batch_size,
+            tokens_per_micro_batch=tokens,
+            micro_batches=left,
+            steps=left // accumulation,
+            out_dir=call["out_dir"],
+            checkpoint_bytes=3 * size * (self.data.keep + 1),
+            device=fabric.device,
+        )
+        self.state["optimizer"].zero_grad()
+
+
+class _Passing:
+    """The train loader, telling the watch before each micro batch. Not checkpointed: the loader itself is."""
+
+    def __init__(self, loader: Any, watch: Watch) -> None:
+        self.loader, self.watch = loader, watch
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        for batch in self.loader:
+            self.watch.at(self.watch.state["iter_num"])
+            yield batch

@@ -1,0 +1,88 @@
+"""One merged record of a training run, however often it was stopped: ``metrics.jsonl`` and ``samples.jsonl``."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.loggers.logger import Logger
+
+
+class RunLog(Logger):
+    """A Fabric logger beside the user's own: every ``fabric.log_dict`` becomes a line of ``metrics.jsonl``.
+
+    litgpt starts a new csv file at each resume; this one drops the lines past the resumed iteration and goes on, so a
+    run that was killed leaves the same sequence as one that was not (times aside).
+    """
+
+    def __init__(self, out_dir: Path, resume_iter: int = 0) -> None:
+        self.folder = out_dir
+        out_dir.mkdir(parents=True, exist_ok=True)
+        for name in ("metrics.jsonl", "samples.jsonl"):
+            _truncate(out_dir / name, resume_iter)
+        self._paused = 0.0
+        self._last: tuple[float, float] | None = None
+
+    @property
+    def name(self) -> str:
+        return "runlog"
+
+    @property
+    def version(self) -> int:
+        return 0
+
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Append one line; ``iter`` is what a resume cuts by, so it is always there."""
+        values = {key: _number(value) for key, value in metrics.items()}
+        line = {"iter": int(values.get("iter", step or 0)), **values}
+        if "total_tokens" in values:
+            line["tokens_per_second"] = self._rate(values["total_tokens"])
+        _append(self.folder / "metrics.jsonl", line)
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Settings are in the manifest."""
+
+    def sample(self, iteration: int, share: float, prompt: str, text: str) -> None:
+        """Append one point of the timeline: what the model says to one prompt after ``share`` of the training."""
+        _append(self.folder / "samples.jsonl", {"iter": iteration, "share": share, "prompt": prompt, "text": text})
+
+    def pause(self, seconds: float) -> None:
+        """Leave ``seconds`` (sampling, validation) out of the next tokens per second."""
+        self._paused += seconds
+
+    def _rate(self, tokens: float) -> float | None:
+        now = time.perf_counter()
+        before, self._last = self._last, (now, tokens)
+        paused, self._paused = self._paused, 0.0
+        if before is None or now - before[0] - paused <= 0:
+            return None
+        return round((tokens - before[1]) / (now - before[0] - paused), 1)
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The lines of a ``*.jsonl`` of ours; a last line torn by a kill is left out."""
+    lines = []
+    if file.is_file():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return lines
+
+
+def _truncate(file: Path, resume_iter: int) -> None:
+    kept = [line for line in read(file) if line["iter"] <= resume_iter] if resume_iter else []
+    file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept), encoding="utf-8")
+
+
+def _append(file: Path, line: dict[str, Any]) -> None:
+    with open(file, "a", encoding="utf-8") as handle:
+        handle.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, torch.Tensor) else value

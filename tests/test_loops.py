@@ -1,0 +1,107 @@
+"""The seam: what we wrap exists, is put back, and is left alone for everybody else's data."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+
+from litgpt_zh import configs, loops
+from litgpt_zh.stage import UserError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    loops.install()
+
+
+def stand_in(**changes: object) -> ModuleType:
+    """A module with the parts of litgpt.pretrain, some of them changed; None removes one."""
+    module = ModuleType(loops.PRETRAIN)
+    for name, parameters in loops.SEAM[loops.PRETRAIN].items():
+        exec(f"def {name}({', '.join(parameters.split())}): return '{name}'", module.__dict__)
+    for name, part in changes.items():
+        delattr(module, name) if part is None else setattr(module, name, part)
+    return module
+
+
+def test_the_installed_litgpt_has_every_part_as_expected() -> None:
+    for name in loops.SEAM:
+        module = sys.modules[name]
+        assert hasattr(module.main, "_litgpt_zh")
+        assert set(inspect.signature(module.main).parameters) == set(loops.SEAM[name]["main"].split())
+    loops.check(stand_in())
+
+
+def test_a_missing_part_is_named() -> None:
+    with pytest.raises(UserError, match=r"litgpt\.pretrain\.get_lr is gone"):
+        loops.check(stand_in(get_lr=None))
+
+
+def test_a_part_with_other_parameters_is_named() -> None:
+    with pytest.raises(UserError, match=r"litgpt\.pretrain\.get_lr takes \(step\), not \(.*warmup_iters"):
+        loops.check(stand_in(get_lr=lambda step: step))
+
+
+def test_installing_twice_wraps_once() -> None:
+    before = [sys.modules[name].main for name in loops.SEAM]
+    loops.install()
+    assert [sys.modules[name].main for name in loops.SEAM] == before
+
+
+def test_foreign_data_keeps_litgpts_own_loop() -> None:
+    module = stand_in()
+    wrapped = loops._dispatching(module)
+    arguments = dict.fromkeys(loops.SEAM[loops.PRETRAIN]["main"].split())
+    assert wrapped(**{**arguments, "data": object()}) == "main"
+
+
+def test_data_with_train_with_gets_the_call() -> None:
+    class Ours:
+        def train_with(self, module: ModuleType, main: object, arguments: dict) -> tuple:
+            return module.__name__, main, arguments["seed"]
+
+    module = stand_in()
+    wrapped = loops._dispatching(module)
+    arguments = dict.fromkeys(loops.SEAM[loops.PRETRAIN]["main"].split())
+    assert wrapped(**{**arguments, "data": Ours(), "seed": 7}) == (loops.PRETRAIN, module.main, 7)
+
+
+def test_swapped_parts_are_put_back_after_an_error() -> None:
+    module = stand_in()
+    original = module.get_lr
+    with pytest.raises(ZeroDivisionError), loops.swapped(module, get_lr=max, fit=min) as originals:
+        assert module.get_lr is max and originals["get_lr"] is original
+        _ = 1 / 0
+    assert module.get_lr is original
+
+
+def test_a_mistake_of_the_user_is_one_line(capsys: pytest.CaptureFixture) -> None:
+    loops._one_line(UserError, UserError("data: no such folder"), None)
+    assert capsys.readouterr().err == "litgpt-zh: data: no such folder\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"), [("zh-tinystories-2m", 2.1), ("zh-tinystories-10m", 10.2), ("zh-tinystories-44m", 44.3), ("zh-tinystories-100m", 104.8)]
+)  # fmt: skip
+def test_the_family_has_the_sizes_it_is_named_after(name: str, millions: float) -> None:
+    from litgpt import GPT, Config
+
+    config = Config.from_name(name)
+    with torch.device("meta"):
+        model = GPT(config)
+    model.lm_head.weight = model.transformer.wte.weight
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == millions
+    assert config.n_head * config.head_size == config.n_embd
+    assert config.padded_vocab_size == config.vocab_size == 6656
+    assert configs.is_tied(config)
+
+
+def test_a_misspelt_model_name_gets_suggestions() -> None:
+    with pytest.raises(UserError, match="did you mean zh-tinystories-44m"):
+        configs.require_name("zh-tinystory-44m")
+    configs.require_name("zh-tinystories-2m")
+    configs.require_name("pythia-14m")
