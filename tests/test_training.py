@@ -1,0 +1,396 @@
+"""Training through litgpt's own ``setup`` functions: the same losses however it is split, stopped or started again."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from litgpt.args import EvalArgs, TrainArgs
+from litgpt.utils import chunked_cross_entropy
+
+from litgpt_zh import checkpoints, runlog
+from litgpt_zh.instruct.data import Instructions
+from litgpt_zh.instruct.fit import learning_rate
+from litgpt_zh.instruct.stage import instructions
+from litgpt_zh.pretrain.data import Pretraining
+from litgpt_zh.pretrain.loss import cross_entropy, loss_without_requests, without_requests
+from litgpt_zh.stage import Manifest, UserError, fingerprint
+from litgpt_zh.tokenizer.train import train_tokenizer
+from litgpt_zh.tokens.stage import tokens
+
+torch.set_num_threads(1)  # threads cost more than they bring at this size
+BLOCK = 128
+OPTIMIZER = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.003, "weight_decay": 0.1}}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of 60 stories, its tokenizer (480 entries), tokens and instruction records."""
+    home = tmp_path_factory.mktemp("home")
+    corpus = home / "corpus"
+    corpus.mkdir()
+    animals, things = "猫狗兔熊马牛羊鸡鸭鹅", ["铲子", "苹果", "帽子", "雨伞", "气球", "铃铛"]
+    for split, numbers in (("train", range(54)), ("val", range(54, 60))):
+        lines = []
+        for n in numbers:
+            animal, thing = animals[n % 10], things[n % 6]
+            text = f"小{animal}第{n}次出门，看见了{thing}。“真好看！”小{animal}说。小{animal}把{thing}带回了家。"
+            lines.append({"text": text, "words": [thing], "features": ["对话"], "group": str(n)})
+        body = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        (corpus / f"{split}-00000.jsonl").write_text(body, encoding="utf-8")
+    outputs = {file.name: fingerprint(file) for file in sorted(corpus.iterdir())}
+    Manifest("corpus", {}, {}, outputs=outputs).write(corpus)
+    train_tokenizer(corpus, home / "tokenizer", vocab_size=480, hanzi="seen", dictionary_weight=0.0, segment=False)
+    tokens(corpus, home / "tokenizer", home / "tokens", block_size=BLOCK, prompt_share=0.5, workers=1)
+    instructions(str(corpus), home / "tokenizer", home / "sft-data", block_size=BLOCK, workers=1)
+    return home
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_compile():
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def tiny_config():
+    from litgpt import Config
+
+    return Config(
+        name="tiny", hf_config={"org": "x", "name": "tiny", "tie_word_embeddings": True}, n_layer=2, n_embd=32, n_head=2,
+        n_query_groups=2, vocab_size=480, padded_vocab_size=480, block_size=BLOCK, rotary_percentage=1.0,
+        parallel_residual=False, bias=False, norm_class_name="RMSNorm", mlp_class_name="LLaMAMLP", intermediate_size=64,
+    )  # fmt: skip
+
+
+def pretrain(home: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **changes) -> Path:
+    """litgpt.pretrain.setup as the command line calls it; returns ``final``."""
+    from litgpt.pretrain import setup
+
+    monkeypatch.setattr(sys, "argv", ["litgpt", "pythia-14m"])  # litgpt reads it again when it saves
+    train = {
+        "global_batch_size": 8,
+        "micro_batch_size": 4,
+        "max_tokens": 6 * 8 * BLOCK,
+        "lr_warmup_steps": 2,
+    } | changes.pop("train", {})
+    arguments = {
+        "model_name": "pythia-14m",
+        "model_config": tiny_config(),
+        "out_dir": out,
+        "precision": "32-true",
+        "data": Pretraining(home / "tokens", sample_tokens=5),
+        "train": TrainArgs(save_interval=2, log_interval=2, max_norm=1.0, min_lr=0.0, tie_embeddings=True, **train),
+        "eval": EvalArgs(interval=3, max_iters=2),
+        "optimizer": copy.deepcopy(OPTIMIZER),  # litgpt writes into it
+        "devices": 1,
+        "tokenizer_dir": home / "tokenizer",
+        "logger_name": "csv",
+        "resume": "auto",
+    } | changes
+    setup(**arguments)
+    return out / "final"
+
+
+def finetune(home: Path, base: Path, out: Path, monkeypatch: pytest.MonkeyPatch, lora: bool = False, **changes) -> Path:
+    """litgpt's finetune ``setup`` as the command line calls it; returns ``final``."""
+    if lora:
+        from litgpt.finetune.lora import setup
+    else:
+        from litgpt.finetune.full import setup
+    train = {"global_batch_size": 8, "micro_batch_size": 4, "epochs": 2, "lr_warmup_steps": 2} | changes.pop(
+        "train", {}
+    )
+    own = {"lora_r": 4, "lora_dropout": 0.1, "lora_mlp": True} if lora else {"resume": "auto"}
+    own |= {key: changes.pop(key) for key in list(changes) if key.startswith("lora_")}
+    options = [text for key, value in own.items() for text in (f"--{key}", str(value).lower())]
+    monkeypatch.setattr(sys, "argv", ["litgpt", str(base), *options])  # what litgpt's merge reads again
+    arguments = {
+        "checkpoint_dir": base,
+        "out_dir": out,
+        "precision": "32-true",
+        "data": Instructions(home / "sft-data"),
+        "train": TrainArgs(save_interval=4, log_interval=1, **train),
+        "eval": EvalArgs(interval=5, max_new_tokens=5, max_iters=4),
+        "optimizer": copy.deepcopy(OPTIMIZER),  # litgpt writes into it
+        "devices": 1,
+        "logger_name": "csv",
+    } | own
+    setup(**(arguments | changes))
+    return out / "final"
+
+
+@pytest.fixture(scope="module")
+def base(home: Path) -> Path:
+    """A pretrained checkpoint."""
+    with pytest.MonkeyPatch.context() as patch:
+        return pretrain(home, home / "base", patch)
+
+
+def losses(out: Path) -> list[tuple[int, str, float]]:
+    """The merged record of a run, times aside."""
+    lines = runlog.read(out / "metrics.jsonl")
+    return [
+        (line["iter"], key, line[key]) for line in lines for key in ("loss", "val_loss", "learning_rate") if key in line
+    ]
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    one, two = checkpoints.flat_weights(a / "lit_model.pth"), checkpoints.flat_weights(b / "lit_model.pth")
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Callable[[], None]:
+    """Make every AdamW of this test die before its step number ``step``; returns what revives it."""
+    calls, original = [0], torch.optim.AdamW.step
+
+    def dying(self, *args, **kwargs):
+        calls[0] += 1
+        if calls[0] == step:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", dying)
+    return lambda: monkeypatch.setattr(torch.optim.AdamW, "step", original)
+
+
+# the loss ------------------------------------------------------------------------------------------------------------
+
+
+def test_cross_entropy_equals_litgpts_in_value_and_gradient() -> None:
+    torch.manual_seed(0)
+    targets = torch.randint(0, 50, (3, 40))
+    targets[0, :7] = -100
+    results = []
+    for loss in (cross_entropy, chunked_cross_entropy):
+        logits = torch.randn(3, 40, 50, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        value = loss(logits, targets)
+        value.backward()
+        results.append((value.detach(), logits.grad))
+    torch.testing.assert_close(results[0][0], results[1][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(results[0][1], results[1][1], atol=1e-4, rtol=0)
+
+
+def test_cross_entropy_by_hand() -> None:
+    logits = torch.tensor([[[0.0, math.log(3.0)], [0.0, 0.0]]])
+    assert cross_entropy(logits, torch.tensor([[1, 0]])).item() == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)
+    assert cross_entropy(logits, torch.full((1, 2), -100)).item() == 0.0
+
+
+def test_requests_are_left_out_of_the_loss_by_hand() -> None:
+    user, assistant = 2, 3
+    targets = torch.tensor([[9, 0, user, 7, 8, assistant, 5, 6, 0, user, 4]])
+    expected = torch.tensor([[9, 0, user, -100, -100, assistant, 5, 6, 0, user, -100]])
+    assert torch.equal(without_requests(targets, user, assistant), expected)
+    logits = torch.randn(1, 11, 10)
+    loss = loss_without_requests(user, assistant)(logits, targets)
+    assert loss.item() == pytest.approx(torch.nn.functional.cross_entropy(logits[0], expected[0]).item(), abs=1e-6)
+
+
+def test_learning_rate_by_hand() -> None:
+    rates = [learning_rate(step, peak=1.0, warmup=2, steps=6, floor=0.1) for step in range(6)]
+    cosine = [0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * k / 4)) for k in (1, 2, 3, 4)]
+    assert rates == pytest.approx([0.5, 1.0, *cosine])
+    assert rates[-1] == pytest.approx(0.1)
+    assert learning_rate(0, 1.0, 0, 1, 0.0) == 0.0  # one step, no warm-up: nothing divides by zero
+    assert [learning_rate(s, 1.0, 3, 3, 0.0) for s in range(3)] == pytest.approx([1 / 3, 2 / 3, 1.0])
+
+
+# pretraining ---------------------------------------------------------------------------------------------------------
+
+
+def test_pretraining_leaves_a_folder_that_stands_alone(base: Path) -> None:
+    weights = checkpoints.flat_weights(base / "lit_model.pth")
+    assert "model" not in weights
+    assert torch.equal(weights["lm_head.weight"], weights["transformer.wte.weight"])
+    assert zipfile.ZipFile(base / "lit_model.pth").namelist()
+    manifest = Manifest.read(base)
+    assert manifest.stage == "pretrain" and manifest.counts["steps"] == 6
+    assert {"lit_model.pth", "model_config.yaml", "tokenizer.json", "config.json"} <= set(manifest.outputs)
+    assert json.loads((base / "config.json").read_text())["tie_word_embeddings"] is True
+    samples = runlog.read(base.parent / "samples.jsonl")
+    assert [s["share"] for s in samples] == [0.0, 0.1, 0.3, 1.0]
+    assert not list(base.parent.glob(".pending*"))
+
+
+def test_a_finished_pretraining_does_nothing(home: Path, base: Path, monkeypatch, capsys) -> None:
+    before = (base / "lit_model.pth").stat().st_mtime_ns
+    pretrain(home, home / "base", monkeypatch)
+    assert (base / "lit_model.pth").stat().st_mtime_ns == before
+    assert "already finished" in capsys.readouterr().out
+
+
+def test_stopped_pretraining_ends_the_same(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    revive = stop_at(monkeypatch, step=6)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(home, tmp_path / "run", monkeypatch)
+    assert not (tmp_path / "run/final/manifest.json").exists()
+    torn = tmp_path / "run" / "step-00000005"  # a checkpoint torn in the middle of its writing
+    torn.mkdir()
+    (torn / "lit_model.pth").write_bytes((tmp_path / "run/step-00000004/lit_model.pth").read_bytes()[:-900])
+    revive()
+    final = pretrain(home, tmp_path / "run", monkeypatch)
+    assert same_weights(final, base)
+    assert losses(tmp_path / "run") == losses(home / "base")
+    assert [s["text"] for s in runlog.read(tmp_path / "run/samples.jsonl")] == [
+        s["text"] for s in runlog.read(home / "base/samples.jsonl")
+    ]
+
+
+def test_pretraining_with_other_settings_is_not_continued(home: Path, tmp_path: Path, monkeypatch) -> None:
+    revive = stop_at(monkeypatch, step=4)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(home, tmp_path / "run", monkeypatch)
+    revive()
+    with pytest.raises(UserError, match="other train"):
+        pretrain(home, tmp_path / "run", monkeypatch, train={"max_tokens": 8 * 8 * BLOCK})
+
+
+def test_continued_pretraining_starts_from_a_checkpoint(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    final = pretrain(home, tmp_path / "more", monkeypatch, initial_checkpoint_dir=base, resume=False)
+    assert losses(tmp_path / "more")[0][2] < losses(home / "base")[0][2] - 0.5
+    weights = checkpoints.flat_weights(final / "lit_model.pth")
+    assert torch.equal(weights["lm_head.weight"], weights["transformer.wte.weight"])
+
+
+def test_pretraining_refuses_before_it_starts(home: Path, tmp_path: Path, monkeypatch) -> None:
+    small = tiny_config()
+    small.padded_vocab_size = small.vocab_size = 300
+    with pytest.raises(UserError, match="tokenizer of 480 entries, the model has 300"):
+        pretrain(home, tmp_path / "a", monkeypatch, model_config=small)
+    with pytest.raises(UserError, match="block_size 128, the model has 64"):
+        pretrain(home, tmp_path / "b", monkeypatch, train={"max_seq_length": 64})
+    with pytest.raises(UserError, match="tokenizer_dir is missing"):
+        pretrain(home, tmp_path / "c", monkeypatch, tokenizer_dir=None)
+    with pytest.raises(UserError, match="less than one step"):
+        pretrain(home, tmp_path / "d", monkeypatch, train={"max_tokens": 100})
+    assert not (tmp_path / "a").exists()
+
+
+# finetuning ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_losses_do_not_depend_on_the_micro_batch(
+    home: Path, base: Path, tmp_path: Path, monkeypatch, lora: bool
+) -> None:
+    records = []
+    for micro in (8, 2):
+        changes = {"lora_dropout": 0.0} if lora else {}
+        finetune(home, base, tmp_path / str(micro), monkeypatch, lora, train={"micro_batch_size": micro}, **changes)
+        records.append([value for _, key, value in losses(tmp_path / str(micro)) if key == "loss"])
+    assert len(records[0]) == 14  # 54 records: 7 global batches of 8, twice
+    assert records[0] == pytest.approx(records[1], abs=1e-5)
+    assert records[0][-1] < records[0][0]
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_stopped_finetuning_ends_the_same(home: Path, base: Path, tmp_path: Path, monkeypatch, lora: bool) -> None:
+    whole = finetune(home, base, tmp_path / "whole", monkeypatch, lora)
+    revive = stop_at(monkeypatch, step=11)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(home, base, tmp_path / "stopped", monkeypatch, lora)
+    revive()
+    final = finetune(home, base, tmp_path / "stopped", monkeypatch, lora)
+    assert same_weights(final, whole)
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+
+
+def test_full_finetuning_keeps_the_tie_and_every_command_takes_its_folder(
+    home: Path, base: Path, tmp_path: Path, monkeypatch
+) -> None:
+    final = finetune(home, base, tmp_path / "sft", monkeypatch)
+    weights = checkpoints.flat_weights(final / "lit_model.pth")
+    assert "model" not in weights
+    assert torch.equal(weights["lm_head.weight"], weights["transformer.wte.weight"])
+    assert not torch.equal(
+        weights["lm_head.weight"], checkpoints.flat_weights(base / "lit_model.pth")["lm_head.weight"]
+    )
+    assert "litgpt_zh.styles.Story" in (final / "prompt_style.yaml").read_text()
+    again = finetune(home, final, tmp_path / "again", monkeypatch)  # the next stage takes it as it is
+    lora = finetune(home, again, tmp_path / "lora", monkeypatch, lora=True)
+    assert Manifest.read(lora).stage == "sft-lora"
+
+
+def test_merged_lora_equals_the_adapter(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    import yaml
+    from litgpt.lora import GPT, Config
+
+    final = finetune(home, base, tmp_path / "lora", monkeypatch, lora=True)
+    hparams = {"lora_r": 4, "lora_alpha": 16, "lora_query": True, "lora_value": True, "lora_mlp": True}
+    config = Config(**yaml.safe_load((final / "model_config.yaml").read_text()), **hparams)
+    adapter = GPT(config).eval()
+    adapter.load_state_dict(checkpoints.flat_weights(base / "lit_model.pth"), strict=False)
+    adapter.load_state_dict(torch.load(final / "lit_model.pth.lora", weights_only=True)["model"], strict=False)
+    from litgpt import GPT as Plain
+
+    merged = Plain(tiny_config()).eval()
+    merged.load_state_dict(checkpoints.flat_weights(final / "lit_model.pth"))
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(adapter(ids), merged(ids), atol=1e-5, rtol=0)
+
+
+def test_a_second_lora_run_does_not_keep_the_old_merge(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    first = checkpoints.flat_weights(finetune(home, base, tmp_path / "lora", monkeypatch, True) / "lit_model.pth")
+    first = {key: value.clone() for key, value in first.items()}
+    final = finetune(home, base, tmp_path / "lora", monkeypatch, True, train={"epochs": 3})
+    second = checkpoints.flat_weights(final / "lit_model.pth")
+    assert any(not torch.equal(first[key], second[key]) for key in first)
+    assert (tmp_path / "lora" / "final.old").is_dir()
+
+
+@pytest.mark.parametrize("warmup", [0, 1000])
+def test_any_warmup_is_honoured_or_shortened(home: Path, base: Path, tmp_path: Path, monkeypatch, warmup: int) -> None:
+    finetune(home, base, tmp_path / "run", monkeypatch, train={"lr_warmup_steps": warmup, "epochs": 1})
+    rates = [value for _, key, value in losses(tmp_path / "run") if key == "learning_rate"]
+    assert rates[0] > 0 and rates[-1] == pytest.approx(0.0, abs=1e-6)
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+
+
+def test_finetuning_refuses_before_it_starts(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(base, broken)
+    (broken / "tokenizer.json").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"broken' is missing the files: .*tokenizer\.json"
+    ):  # litgpt's own words
+        finetune(home, broken, tmp_path / "a", monkeypatch)
+    with pytest.raises(UserError, match="lora_head"):
+        finetune(home, base, tmp_path / "b", monkeypatch, lora=True, lora_head=True)
+    other = tmp_path / "other"
+    shutil.copytree(base, other)
+    vocabulary = json.loads((other / "tokenizer.json").read_text())
+    piece = next(p for p in vocabulary["model"]["vocab"] if p == "猫")
+    vocabulary["model"]["vocab"]["龘"] = vocabulary["model"]["vocab"].pop(piece)
+    vocabulary["model"]["merges"] = [m for m in vocabulary["model"]["merges"] if "猫" not in "".join(m)]
+    (other / "tokenizer.json").write_text(json.dumps(vocabulary))
+    with pytest.raises(UserError, match="another tokenizer"):
+        finetune(home, other, tmp_path / "c", monkeypatch)
+
+
+# the record ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_log_forgets_what_came_after_the_resumed_iteration(tmp_path: Path) -> None:
+    log = runlog.RunLog(tmp_path)
+    for n in range(1, 6):
+        log.log_metrics({"iter": n, "loss": float(n)}, step=n)
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"iter": 6, "lo')  # torn by a kill
+    again = runlog.RunLog(tmp_path, resume_iter=3)
+    again.log_metrics({"iter": 4, "loss": 40.0}, step=4)
+    assert [line["loss"] for line in runlog.read(tmp_path / "metrics.jsonl")] == [1.0, 2.0, 3.0, 40.0]
+
+
+def test_resume_true_without_a_checkpoint_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no whole step"):
+        checkpoints.find_resume_path(True, tmp_path)
+    assert checkpoints.find_resume_path("auto", tmp_path) is None
