@@ -1,0 +1,107 @@
+"""Figures of a score card: pure functions of texts and of which constraint was met."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+CLOSING = '。！？”…」』!?"'
+"""A story that ends properly ends with one of these."""
+
+_RESAMPLES = 2000
+
+
+def ends_properly(text: str, finished: bool) -> bool:
+    """Ended by the model itself, and behind closing punctuation."""
+    return finished and text.rstrip()[-1:] in tuple(CLOSING)
+
+
+def repetition(text: str, n: int = 4) -> float:
+    """Share of character ``n``-grams that repeat an earlier one: 1 - different / all; 0 for a text shorter than that."""
+    grams = _grams(text, n)
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def distinct(texts: Sequence[str], n: int = 2) -> float:
+    """Different character ``n``-grams / all of them, over all texts together. It falls as the texts grow in number."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(_grams(text, n))
+    return len(counts) / counts.total() if counts else 0.0
+
+
+def _grams(text: str, n: int) -> list[str]:
+    return [text[i : i + n] for i in range(len(text) - n + 1)]
+
+
+def word_hits(words: Sequence[Sequence[str]], texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """How many of its own words each text holds.
+
+    Returns:
+        hits and number of words, each (N,) float64.
+    """
+    hits = [sum(word in text for word in own) for own, text in zip(words, texts, strict=True)]
+    return np.array(hits, dtype=float), np.array([len(own) for own in words], dtype=float)
+
+
+def shuffled_hits(
+    words: Sequence[Sequence[str]], texts: Sequence[str], pairings: int = 200
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What chance gives: each text against the words of OTHER requests, averaged over up to ``pairings`` of them.
+
+    Returns:
+        (N,) each: share of the other requests met in full, mean hits, mean number of words.
+    """
+    n = len(texts)
+    shifts = range(1, min(n - 1, pairings) + 1)
+    if n < 2:
+        return np.zeros(n), np.zeros(n), np.ones(n)
+    full, hits, asked = np.zeros(n), np.zeros(n), np.zeros(n)
+    for shift in shifts:
+        other = [words[(i + shift) % n] for i in range(n)]
+        found, number = word_hits(other, texts)
+        full += found == number
+        hits += found
+        asked += number
+    return full / len(shifts), hits / len(shifts), asked / len(shifts)
+
+
+def rate(values: Sequence[float] | np.ndarray, per: np.ndarray | None = None) -> dict[str, float]:
+    """A share over stories with its 95% interval.
+
+    Where every story passes, or none, resampling sees no spread: there the exact binomial bound 1 - 0.025 ** (1 / N)
+    stands instead of ``ratio``'s bootstrap.
+
+    Args:
+        values: (N,) numerators, or simply 0/1 a story.
+        per: (N,) denominators, e.g. the number of words; 1 a story by default.
+
+    Returns:
+        ``{"value", "low", "high", "n"}``, n the number of stories.
+    """
+    top = np.asarray(values, dtype=float)
+    result = ratio(top, np.ones_like(top) if per is None else per)
+    spread = round(1 - 0.025 ** (1 / max(len(top), 1)), 4)
+    if result["value"] == 0:
+        result["high"] = spread
+    elif result["value"] == 1:
+        result["low"] = 1 - spread
+    return result
+
+
+def ratio(top: Sequence[float] | np.ndarray, bottom: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """sum(top) / sum(bottom) with the 95% percentile bootstrap over stories (2,000 resamples, fixed seed).
+
+    Returns:
+        ``{"value", "low", "high", "n"}``; all 0 without stories.
+    """
+    top, bottom = np.asarray(top, dtype=float), np.asarray(bottom, dtype=float)
+    n = len(top)
+    if n == 0 or bottom.sum() == 0:
+        return {"value": 0.0, "low": 0.0, "high": 0.0, "n": n}
+    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_RESAMPLES)  # (resamples, N)
+    low, high = np.quantile((counts @ top) / (counts @ bottom), [0.025, 0.975])
+    named = (("value", top.sum() / bottom.sum()), ("low", low), ("high", high))
+    return {key: round(float(x), 4) for key, x in named} | {"n": n}

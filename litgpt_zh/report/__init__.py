@@ -1,0 +1,1 @@
+"""One page per run, rendered from recorded numbers."""

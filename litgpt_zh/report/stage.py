@@ -1,0 +1,242 @@
+"""The command ``report``: a run folder in, one self-contained HTML page out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from litgpt_zh.language import Language, language
+from litgpt_zh.report.recorded import Run, Stage, Training, read_run
+from litgpt_zh.report.wording import counted, duration, number, words
+from litgpt_zh.stage import disk_errors, write_text
+
+_SAMPLES = 8
+
+
+def report(run_dir: Path, out: Path | None = None, language: Language = "auto") -> Path:
+    """Render one page for a run: stages, curves, the timeline of a story, score card, samples, settings.
+
+    Everything comes from recorded files (run.json, manifest.json, metrics.jsonl, samples.jsonl, score.json); what is not
+    there is named as not run. The page needs no network.
+
+    Args:
+        run_dir: the folder of a run.
+        out: the page; report.html in the run's folder by default.
+        language: zh, en, or auto: by locale, Chinese where it names no language.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: no such folder, or nothing recorded in it.
+    """
+    run_dir = Path(run_dir)
+    page = render(read_run(run_dir), language)
+    out = Path(out) if out is not None else run_dir / "report.html"
+    with disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, page)
+    print(out)
+    return out
+
+
+def render(run: Run, choice: str = "auto") -> str:
+    """The page as a string."""
+    import jinja2
+
+    chosen = language(choice)
+    say = words(chosen)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["number"] = number
+    return environment.get_template("page.html").render(
+        say=say,
+        run=run,
+        title=run.info.get("title") or say["title"],
+        date=run.info.get("date") or "",
+        model=run.info.get("model") or (run.score or {}).get("model") or "",
+        machine=_machine(run.info.get("machine")),
+        synthetic=_is_synthetic(run),
+        tiles=_tiles(run, say, chosen),
+        stages=[_row(stage, chosen) for stage in run.stages],
+        curves=_curves(run, say),
+        timelines=_timelines(run, say),
+        rates=_rates(run.score),
+        figures=_figures(run.score, say),
+        samples=_samples(run.score),
+        settings=[(s.name, _pretty(s.settings)) for s in run.stages if s.settings],
+        versions=run.info.get("versions") or (run.score or {}).get("versions") or {},
+        next_steps=_next_steps(run.info.get("next_steps") or run.info.get("next") or []),
+    )
+
+
+def _machine(machine: Any) -> str:
+    return " · ".join(f"{v}" for v in machine.values() if v) if isinstance(machine, dict) else str(machine or "")
+
+
+def _is_synthetic(run: Run) -> bool:
+    """True unless the corpus is known to come from files."""
+    corpus = run.stage("corpus")
+    return corpus is None or not corpus.settings or corpus.settings.get("source") == "world"
+
+
+def _tiles(run: Run, say: dict[str, str], chosen: str) -> list[tuple[str, str]]:
+    """The few figures at the top."""
+    corpus, tokens = run.stage("corpus"), run.stage("tokens")
+    train = (tokens.counts.get("train") if tokens else None) or {}
+    seconds = [stage.seconds for stage in run.stages if stage.seconds is not None]
+    loss = {name: training.last("val_loss") for name, training in run.trainings.items()}
+    tiles = [
+        (say["stories"], number(corpus.counts["kept"]) if corpus and "kept" in corpus.counts else None),
+        (say["tokens"], number(train["tokens"]) if isinstance(train, dict) and "tokens" in train else None),
+        (say["val_pretrain"], f"{loss['pretrain']:.3f}" if loss.get("pretrain") is not None else None),
+        (say["val_sft"], f"{loss['sft']:.3f}" if loss.get("sft") is not None else None),
+        (say["total_time"], duration(sum(seconds), chosen) if seconds else None),
+    ]
+    return [(label, value) for label, value in tiles if value]
+
+
+def _row(stage: Stage, chosen: str) -> dict[str, Any]:
+    """One stage for the table: counts with known names, one line per split, and every reason of a drop."""
+    lines = [("", _named(stage.counts, chosen))]
+    for key in ("train", "val"):
+        if isinstance(stage.counts.get(key), dict):
+            lines.append((words(chosen)[key], _named(stage.counts[key], chosen)))
+    dropped = stage.counts.get("dropped")
+    return {
+        "name": stage.name,
+        "command": stage.command,
+        "time": duration(stage.seconds, chosen),
+        "lines": [(label, pairs) for label, pairs in lines if pairs],
+        "drops": sorted(dropped.items(), key=lambda pair: -pair[1]) if isinstance(dropped, dict) else [],
+        "drops_known": isinstance(dropped, dict),
+    }
+
+
+def _named(counts: dict[str, Any], chosen: str) -> list[tuple[str, str]]:
+    """The plain numbers among ``counts`` that have a name on the page."""
+    plain = [
+        (counted(key, chosen), n)
+        for key, n in counts.items()
+        if isinstance(n, (int, float)) and not isinstance(n, bool)
+    ]
+    return [(label, number(n)) for label, n in plain if label]
+
+
+def _curves(run: Run, say: dict[str, str]) -> list[tuple[str, list[str]]]:
+    """Per training its plots: loss, learning rate, tokens per second."""
+    return [
+        (say[name], _plots(say[name], training, say)) for name, training in run.trainings.items() if training.metrics
+    ]
+
+
+def _plots(name: str, training: Training, say: dict[str, str]) -> list[str]:
+    from litgpt_zh.report.plots import BLUE, ORANGE, Curve, draw
+
+    lines: dict[str, list[Curve]] = {
+        "loss": [
+            Curve(say["train"], *training.series("loss"), colour=BLUE, smooth=True),
+            Curve(say["val"], *training.series("val_loss"), colour=ORANGE, marks=True),
+        ],
+        "learning_rate": [Curve(say["learning_rate"], *training.series("learning_rate"))],
+        "throughput": [Curve(say["throughput"], *training.series("tokens_per_second"), smooth=True)],
+    }
+    plots = []
+    for key, curves in lines.items():
+        if filled := [curve for curve in curves if curve.x]:
+            plots.append(draw(filled, x_label=say["iterations"], y_label=say[key], alt=f"{name}: {say[key]}"))
+    return plots
+
+
+def _timelines(run: Run, say: dict[str, str]) -> list[dict[str, Any]]:
+    """Per training and prompt the samples at each share."""
+    timelines = []
+    for name, training in run.trainings.items():
+        by_prompt: dict[str, list[dict[str, Any]]] = {}
+        for sample in training.samples:
+            by_prompt.setdefault(str(sample.get("prompt", "")), []).append(sample)
+        for prompt, samples in by_prompt.items():
+            points = sorted(samples, key=lambda s: s.get("share") or 0)
+            points = [
+                {"share": f"{s.get('share') or 0:.0%}", "iter": s.get("iter", 0), "text": str(s.get("text", ""))}
+                for s in points
+            ]
+            timelines.append({"name": say[name], "prompt": prompt, "points": points})
+    return timelines
+
+
+def _rates(score: dict[str, Any] | None) -> list[tuple[str, dict[str, float]]]:
+    figures = (score or {}).get("figures") or {}
+    return [(key, figures[key]) for key in ("words_all", "words_all_shuffled", "finished") if key in figures]
+
+
+Shown = tuple[str, str]
+"""A figure and its interval, as text; the interval may be empty."""
+
+
+def _figures(score: dict[str, Any] | None, say: dict[str, str]) -> list[tuple[str, Shown, Shown]]:
+    """The smaller figures: name, the model's, the true stories'."""
+    if not score:
+        return []
+    own, reference = score.get("figures") or {}, score.get("reference") or {}
+    forms: dict[str, Callable[[Any], Shown]] = {
+        "words_each": _share, "words_each_shuffled": _share, "sentence": _share, "dialogue": _share,
+        "characters": lambda x: (number(x), ""), "repetition_4": lambda x: (f"{x:.1%}", ""),
+        "distinct_2": lambda x: (f"{x:.3f}", ""),
+    }  # fmt: skip
+    rows = [
+        (say[key], form(own[key]), form(reference[key]) if key in reference else ("–", ""))
+        for key, form in forms.items()
+        if key in own
+    ]
+    if bits := (score.get("bits") or {}).get("bits_per_character"):
+        rows.append((say["bits"], (f"{bits['value']:.3f}", f"{bits['low']:.3f} – {bits['high']:.3f}"), ("–", "")))
+    return rows
+
+
+def _share(rate: dict[str, float]) -> Shown:
+    return f"{rate['value']:.1%}", f"{rate['low']:.1%} – {rate['high']:.1%}"
+
+
+def _samples(score: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Stories in pieces, so that the template can mark the required words and escape everything."""
+    samples = []
+    for sample in ((score or {}).get("samples") or [])[:_SAMPLES]:
+        met = sample.get("met") or {}
+        marks = [({True: "✓", False: "✗"}.get(value, "–"), key.partition(":")[2] or key) for key, value in met.items()]
+        pieces = highlighted(str(sample.get("text", "")), [*(sample.get("words") or ()), sample.get("sentence") or ""])
+        samples.append({"marks": marks, "pieces": pieces, "finished": bool(sample.get("finished"))})
+    return samples
+
+
+def highlighted(text: str, wanted: list[str]) -> list[tuple[str, bool]]:
+    """``text`` cut into (piece, whether it is wanted); longer words win over shorter ones inside them."""
+    parts = sorted({word for word in wanted if word}, key=lambda word: (-len(word), word))
+    if not parts:
+        return [(text, False)]
+    cut = re.split("(" + "|".join(map(re.escape, parts)) + ")", text)
+    return [(piece, i % 2 == 1) for i, piece in enumerate(cut) if piece]
+
+
+def _pretty(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, ensure_ascii=False, indent=1)
+
+
+def _next_steps(steps: list[Any]) -> list[tuple[str, str]]:
+    """(text, command) pairs from strings (commands where they begin with litgpt) or ``{"text", "command"}``."""
+    return [
+        (s.get("text", ""), s.get("command", ""))
+        if isinstance(s, dict)
+        else ("", s)
+        if str(s).startswith("litgpt")
+        else (str(s), "")
+        for s in steps
+    ]

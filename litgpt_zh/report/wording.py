@@ -1,0 +1,139 @@
+"""The page's words, in Chinese and English."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_PAIRS: dict[str, tuple[str, str]] = {
+    "lang": ("zh-CN", "en"),
+    "title": ("训练报告", "Training report"),
+    "machine": ("机器", "machine"),
+    "date": ("日期", "date"),
+    "synthetic": (
+        "这次运行的故事来自内置的故事世界：由程序合成，不是 TinyStories。下面的数字只说明流程走得通、模型学会了这个小世界，"
+        "不能当作 TinyStories 上的成绩，也不能与其他模型的成绩比较。",
+        "The stories of this run come from the built-in story world: they are synthetic, not TinyStories. The numbers show "
+        "that the pipeline works and that the model learnt this small world; they are not TinyStories results and cannot be "
+        "compared with those of other models.",
+    ),
+    "stages": ("各个阶段", "Stages"),
+    "stage": ("阶段", "stage"),
+    "time": ("用时", "time"),
+    "in_out": ("数量", "counts"),
+    "drops": ("丢弃及原因", "dropped, and why"),
+    "none": ("无", "none"),
+    "curves": ("训练曲线", "Curves"),
+    "pretrain": ("预训练", "Pretraining"),
+    "sft": ("指令微调", "Instruction tuning"),
+    "loss": ("损失（nat/词元）", "loss (nat/token)"),
+    "train": ("训练", "training"),
+    "val": ("验证", "validation"),
+    "learning_rate": ("学习率", "learning rate"),
+    "throughput": ("每秒词元数", "tokens per second"),
+    "iterations": ("微批次", "micro-batches"),
+    "timeline": ("同一个提示，不同时刻", "One prompt, as training goes on"),
+    "timeline_note": (
+        "训练进行到不同比例时，模型对同一个提示的续写（贪心解码）。",
+        "What the model makes of the same prompt at several points of the training (greedy decoding).",
+    ),
+    "prompt": ("提示", "prompt"),
+    "trained": ("已训练", "trained"),
+    "empty": ("（没有输出）", "(no output)"),
+    "score": ("成绩单", "Score card"),
+    "score_note": (
+        "{count} 个没有见过的要求，贪心解码。线段是 95% 区间。",
+        "{count} requests not seen in training, greedy decoding. The bars show 95% intervals.",
+    ),
+    "words_all": ("要求的词全部写到", "all required words used"),
+    "words_all_shuffled": ("对照：换成别人的要求", "control: another request's words"),
+    "finished": ("自己结束，句末完整", "ended by itself, properly"),
+    "shuffled_note": (
+        "对照是同一批故事碰巧满足另一个要求的比例：与它的差，才是模型听懂要求的证据。",
+        "The control is how often the same stories happen to satisfy another request: only the distance from it shows that "
+        "the model follows requests.",
+    ),
+    "figure": ("指标", "figure"),
+    "model": ("模型", "model"),
+    "reference": ("原故事", "true stories"),
+    "words_each": ("单个词写到", "single words used"),
+    "words_each_shuffled": ("单个词（对照）", "single words (control)"),
+    "sentence": ("写到指定的句子", "required sentence used"),
+    "dialogue": ("要求对话时有对话", "dialogue where asked"),
+    "characters": ("平均字数", "mean characters"),
+    "repetition_4": ("四字重复率", "repeated 4-grams"),
+    "distinct_2": ("不同二字组比例", "distinct 2-grams"),
+    "bits": ("每字比特数", "bits per character"),
+    "samples": ("故事样本", "Sample stories"),
+    "samples_note": (
+        "按记录的顺序，没有挑选。标出的是要求的词：✓ 写到，✗ 没写到，– 没有规则可以检查。",
+        "In recorded order, not chosen. Required words are marked: ✓ used, ✗ missed, – no rule can check it.",
+    ),
+    "unfinished": ("没有正常结束", "did not end properly"),
+    "settings": ("设置与版本", "Settings and versions"),
+    "versions": ("版本", "versions"),
+    "next": ("接下来", "Next"),
+    "not_run": ("没有运行", "not run"),
+    "stories": ("故事", "stories"),
+    "tokens": ("训练词元", "training tokens"),
+    "total_time": ("总用时", "total time"),
+    "val_pretrain": ("预训练验证损失", "pretraining val. loss"),
+    "val_sft": ("微调验证损失", "SFT val. loss"),
+    "made_by": ("由 litgpt-zh 根据记录的数据生成", "rendered by litgpt-zh from recorded numbers"),
+}
+
+_COUNTS: dict[str, tuple[str, str]] = {
+    "read": ("读入", "read"),
+    "kept": ("保留", "kept"),
+    "train": ("训练", "training"),
+    "val": ("验证", "validation"),
+    "stories": ("故事", "stories"),
+    "documents": ("文档", "documents"),
+    "records": ("记录", "records"),
+    "characters": ("字", "characters"),
+    "corpus_characters": ("字", "characters"),
+    "tokens": ("词元", "tokens"),
+    "total_tokens": ("词元", "tokens"),
+    "target_tokens": ("目标词元", "target tokens"),
+    "rows": ("行", "rows"),
+    "cut": ("被切开", "cut"),
+    "empty": ("空", "empty"),
+    "vocab_size": ("词表", "vocabulary"),
+    "step": ("步", "steps"),
+    "steps": ("步", "steps"),
+    "micro_batches": ("微批次", "micro-batches"),
+    "step_count": ("步", "steps"),
+    "parameters": ("参数", "parameters"),
+    "val_loss": ("验证损失", "validation loss"),
+}
+"""Counts of manifests that the stages table shows; every manifest has more."""
+
+
+def words(language: str) -> dict[str, str]:
+    """The table of one language."""
+    return {key: pair[language == "en"] for key, pair in _PAIRS.items()}
+
+
+def counted(key: str, language: str) -> str | None:
+    """The name of a count, or None for one that the table leaves out."""
+    pair = _COUNTS.get(key)
+    return pair[language == "en"] if pair else None
+
+
+def duration(seconds: Any, language: str) -> str:
+    """``1 小时 02 分``, ``3 分 05 秒``, ``4.2 秒``; – when unknown."""
+    if not isinstance(seconds, (int, float)):
+        return "–"
+    hour, minute, second = ("小时", "分", "秒") if language == "zh" else ("h", "min", "s")
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} {hour} {whole % 3600 // 60:02d} {minute}"
+    if whole >= 60:
+        return f"{whole // 60} {minute} {whole % 60:02d} {second}"
+    return f"{seconds:.1f} {second}"
+
+
+def number(value: Any) -> str:
+    """Thousands separated; up to four significant digits behind a point."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

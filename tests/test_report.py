@@ -1,0 +1,230 @@
+"""The run page: everything recorded is on it, nothing breaks on what is missing, everything is escaped."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from litgpt_zh.report.stage import highlighted, report
+from litgpt_zh.stage import UserError
+
+STORY = (
+    "小荷和大伟在草地上玩耍。小荷找到一把铲子，想挖一个大坑。大伟说：“我来帮你！”"
+    "他们挖呀挖，挖出了一个旧罐子，里面装满了彩色的石头。他们高兴地把石头分给了大家。"
+)
+
+
+def _json(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+
+
+def _lines(path: Path, values: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(v, ensure_ascii=False) + "\n" for v in values), encoding="utf-8")
+
+
+def _manifest(stage: str, settings: dict, counts: dict, seconds: float) -> dict:
+    return {
+        "stage": stage,
+        "settings": settings,
+        "inputs": {},
+        "counts": counts,
+        "outputs": {},
+        "versions": {},
+        "seconds": seconds,
+    }
+
+
+def _training(folder: Path, start: float, end: float, iters: int) -> None:
+    metrics = []
+    for i in range(1, iters + 1):
+        share = i / iters
+        loss = end + (start - end) * math.exp(-5 * share) + 0.12 * math.sin(i * 12.9898)
+        rate = 1e-3 * min(share / 0.1, 1) * (1 if share < 0.6 else (1 - share) / 0.4)
+        metrics.append(
+            {
+                "iter": i,
+                "step": i // 2,
+                "loss": loss,
+                "learning_rate": rate,
+                "tokens_per_second": 5400 + 300 * math.sin(i),
+            }
+        )
+        if i % (iters // 8) == 0:
+            metrics.append({"iter": i, "val_loss": end + (start - end) * math.exp(-5 * share) + 0.05})
+    metrics.insert(3, {"iter": 3, "loss": float("nan")})
+    _lines(folder / "metrics.jsonl", metrics)
+    texts = ["上的了<b>一一", "小猫小猫在在草地，。", "小猫在草地上玩。它很高兴。", STORY]
+    shares = [0.0, 0.1, 0.3, 1.0]
+    _lines(
+        folder / "samples.jsonl",
+        [
+            {"iter": round(s * iters), "share": s, "prompt": "从前有一只小猫", "text": t}
+            for s, t in zip(shares, texts, strict=True)
+        ],
+    )
+
+
+def _rate(value: float, low: float, high: float) -> dict:
+    return {"value": value, "low": low, "high": high, "n": 200}
+
+
+def fake_run(folder: Path) -> Path:
+    """A run folder such as quickstart leaves behind."""
+    corpus = {
+        "read": 20000,
+        "kept": 19612,
+        "train": 19416,
+        "val": 196,
+        "dropped": {"exact duplicate": 371, "shorter than 20": 17},
+    }
+    _json(
+        folder / "corpus" / "manifest.json",
+        _manifest("corpus", {"source": "world", "stories": 20000, "seed": 0}, corpus, 21.4),
+    )
+    measured = {"corpus_characters": 3_104_552, "dictionary_words": 20000, "measured": {"characters_per_token": 1.55}}
+    _json(folder / "tokenizer" / "manifest.json", _manifest("tokenizer", {"vocab_size": 6656}, measured, 9.8))
+    side = {
+        "documents": 19416,
+        "empty": 0,
+        "characters": 3_073_220,
+        "tokens": 1_986_544,
+        "rows": 7760,
+        "cut": 12,
+        "gap": 0.004,
+    }
+    _json(
+        folder / "tokens" / "manifest.json", _manifest("tokens", {"block_size": 256}, {"train": side, "val": side}, 4.0)
+    )
+    _json(folder / "pretrain" / "final" / "manifest.json", _manifest("pretrain", {"lr": 0.002}, {"steps": 400}, 1804.0))
+    _json(
+        folder / "sft-data" / "manifest.json",
+        _manifest("sft-data", {}, {"read": 19416, "kept": 19400, "dropped": {}}, 3.1),
+    )
+    _training(folder / "pretrain", 8.8, 1.9, 400)
+    _training(folder / "sft", 2.2, 1.4, 200)
+    figures = {
+        "words_all": _rate(0.74, 0.68, 0.8), "words_each": _rate(0.88, 0.85, 0.91),
+        "words_all_shuffled": _rate(0.012, 0.004, 0.021), "words_each_shuffled": _rate(0.12, 0.1, 0.14),
+        "finished": _rate(0.985, 0.965, 1.0), "characters": 128.4, "repetition_4": 0.031, "distinct_2": 0.147,
+    }  # fmt: skip
+    sample = {"words": ["铲子", "草地"], "text": STORY, "finished": True, "met": {"word:铲子": True, "word:草地": True}}
+    missed = {
+        "words": ["<script>", "帆船"], "features": ["对话"], "text": "帆船<script>alert(1)</script>漂走了", "finished": False,
+        "met": {"word:<script>": True, "word:帆船": True, "word:石头": False, "feature:转折": None},
+    }  # fmt: skip
+    score = {
+        "count": 200, "model": "zh-tinystories-2m", "figures": figures, "reference": figures, "samples": [sample, missed, sample],
+        "bits": {"bits_per_character": _rate(1.71, 1.66, 1.77)},
+    }  # fmt: skip
+    _json(folder / "score.json", score)
+    names = ["corpus", "tokenizer", "tokens", "pretrain", "sft-data", "sft"]
+    folders = {"pretrain": "pretrain/final"}
+    stages = [
+        {"name": n, "folder": folders.get(n, n), "command": f"litgpt-zh {n} --config recipes/{n}.yaml"} for n in names
+    ]
+    _json(
+        folder / "run.json",
+        {
+            "title": "快速上手", "machine": {"cpu": "2 核", "gpu": ""}, "date": "2026-11-23", "stages": stages,
+            "versions": {"python": "3.11.7", "litgpt": "0.5.13", "torch": "2.13.0"},
+            "next_steps": ["读一读 docs/", "litgpt chat run/sft/final", {"text": "和模型聊天", "command": "litgpt-zh chat --checkpoint_dir run/sft/final"}],
+        },
+    )  # fmt: skip
+    return folder
+
+
+class _Balance(HTMLParser):
+    """Every opened element is closed in order."""
+
+    VOID = ("meta", "br", "link")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        pass
+
+
+def test_whole_page(tmp_path, capsys):
+    run = fake_run(tmp_path / "run")
+    page = report(run, language="zh").read_text("utf-8")
+    assert capsys.readouterr().out.strip() == str(run / "report.html")
+    balance = _Balance()
+    balance.feed(page)
+    assert balance.open == []
+    for expected in (
+        "快速上手",
+        "2 核",
+        "19,612",
+        "exact duplicate 371",
+        "74.0%",
+        "1.2%",
+        "98.5%",
+        "30 分 04 秒",
+        "1.710",
+        "没有正常结束",
+    ):
+        assert expected in page, expected
+    assert page.count("<svg") == 6 and "微批次" in page.split("<svg")[1]  # Chinese stays text inside the picture
+    assert "<mark>铲子</mark>" in page and "<script>" not in page and "&lt;script&gt;" in page and "<b>一一" not in page
+    assert "不是 TinyStories" in page and "litgpt-zh chat" in page
+    assert not re.search(r'(?:src|href)="(?!#)', page) and "@import" not in page  # nothing comes from elsewhere
+    assert [page.index(f"<b>{share}</b>") for share in ("0%", "10%", "30%", "100%")] == sorted(
+        page.index(f"<b>{share}</b>") for share in ("0%", "10%", "30%", "100%")
+    )
+    assert report(run, tmp_path / "again.html", "zh").read_text("utf-8") == page  # the same numbers give the same bytes
+
+
+def test_english(tmp_path, monkeypatch):
+    run = fake_run(tmp_path / "run")
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    page = report(run).read_text("utf-8")
+    assert "Score card" in page and "30 min 04 s" in page and 'lang="en"' in page and "成绩单" not in page
+
+
+def test_missing_pieces_are_named(tmp_path):
+    _json(tmp_path / "run.json", {"title": "空"})
+    page = report(tmp_path, language="zh").read_text("utf-8")
+    assert page.count("没有运行") == 7 and "<svg" not in page
+    only_training = tmp_path / "training"
+    _lines(only_training / "pretrain" / "metrics.jsonl", [{"iter": 1, "loss": 8.0}])
+    with open(only_training / "pretrain" / "metrics.jsonl", "a") as file:
+        file.write('{"iter": 2, "lo')  # torn by a kill
+    assert report(only_training, language="zh").read_text("utf-8").count("<svg") == 1
+
+
+def test_real_data_has_no_synthetic_notice(tmp_path):
+    _json(tmp_path / "corpus" / "manifest.json", _manifest("corpus", {"seed": 0}, {"read": 5, "kept": 5}, 1.0))
+    page = report(tmp_path, language="zh").read_text("utf-8")
+    assert "不是 TinyStories" not in page and "读入 5" in page
+
+
+def test_refuses_in_one_line(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        report(tmp_path / "none")
+    with pytest.raises(UserError, match="nothing recorded"):
+        report(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(UserError, match=r"run\.json: broken"):
+        report(tmp_path)
+
+
+def test_longer_words_are_marked_first():
+    assert highlighted("小草地", ["草", "草地", ""]) == [("小", False), ("草地", True)]
+    assert highlighted("a.b", ["."]) == [("a", False), (".", True), ("b", False)]
+    assert highlighted("文", []) == [("文", False)]
