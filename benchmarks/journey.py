@@ -1,0 +1,73 @@
+"""The bars of the first journey: story world, start-up time of the command, and what the quickstart model can do.
+
+    python benchmarks/journey.py --run runs/quickstart     # everything; runs quickstart (about 20 minutes) if not done
+    python benchmarks/journey.py --quick                   # the world at 5,000 stories, start-up, the command's size
+
+One line a figure, ``name: value (bar: ...)``; the exit status is 1 if a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from world_quality import measure
+
+OK = True
+
+
+def figure(name: str, value: float, bar: str, good: bool, form: str = ".3f") -> None:
+    """Print one line, and remember a miss."""
+    global OK
+    OK = OK and good
+    print(f"{name}: {value:{form}} (bar: {bar}){'' if good else '  MISSED'}", flush=True)
+
+
+def seconds(*argv: str) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "litgpt_zh", *argv], check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def start_up() -> None:
+    """The command answers ``--help`` at once."""
+    median = statistics.median(seconds("--help") for _ in range(5))
+    figure("help_seconds", median, "< 1", median < 1)
+
+
+def quickstart(run: Path) -> None:
+    """Walk (or find walked) the quickstart, then its second call and its score card."""
+    subprocess.run([sys.executable, "-m", "litgpt_zh", "quickstart", "--out_dir", str(run)], check=True)
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    total = sum(stage["seconds"] for stage in record["stages"]) / 60
+    figure("quickstart_minutes", total, "<= 20", total <= 20, ".1f")
+    again = seconds("quickstart", "--out_dir", str(run))
+    figure("second_call_seconds", again, "<= 15", again <= 15, ".1f")
+    score = json.loads((run / "score" / "score.json").read_text(encoding="utf-8"))
+    values = {name: entry["value"] for name, entry in score["figures"].items() if isinstance(entry, dict)}
+    figure("prompts", score["count"], ">= 200", score["count"] >= 200, "d")
+    figure("words_all", values["words_all"], ">= 0.60", values["words_all"] >= 0.60)
+    chance = values["words_all_shuffled"]
+    figure("words_all_shuffled", chance, "< words_all / 4", chance < values["words_all"] / 4)
+    figure("ends_properly", values["finished"], ">= 0.95", values["finished"] >= 0.95)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="at most a minute: no quickstart run")
+    parser.add_argument("--run", type=Path, default=Path("runs/quickstart"), help="folder of the quickstart run")
+    arguments = parser.parse_args()
+    start_up()
+    world = measure(5_000 if arguments.quick else 50_000, seed=1, length="short")
+    if not arguments.quick:
+        quickstart(arguments.run)
+    return 0 if OK and world else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""``litgpt-zh``: litgpt's commands and ours on one line of argument parsing; help without importing torch."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+
+from litgpt_zh.stage import UserError
+
+OURS = {
+    "quickstart": ("litgpt_zh.journey:quickstart", "everything, from nothing to a model you can talk to"),
+    "journey": ("litgpt_zh.journey:journey", "recipes/ in order on the real data set, resumable"),
+    "download_corpus": ("litgpt_zh.corpus.download:download", "fetch a data set from the hub or a mirror"),
+    "corpus": ("litgpt_zh.corpus.stage:corpus", "raw text -> clean, deduplicated stories, train and validation"),
+    "tokenizer": ("litgpt_zh.tokenizer.train:train_tokenizer", "a BPE vocabulary made for the corpus"),
+    "tokens": ("litgpt_zh.tokens.stage:tokens", "stories -> packed blocks of token ids"),
+    "instructions": ("litgpt_zh.instruct.stage:instructions", "instruction data -> masked token ids for SFT"),
+    "chat": ("litgpt_zh.generate.chat:chat", "talk to a checkpoint; Chinese streams whole"),
+    "evaluate_stories": ("litgpt_zh.evaluate.stage:evaluate_stories", "does the model do what it is asked? score card"),
+    "report": ("litgpt_zh.report.stage:report", "one page per run: curves, samples, settings"),
+}
+"""Command -> (function, what it does). A plain typed function each; its docstring is the command's help."""
+
+LITGPT = {
+    "pretrain": "pretrain a model (litgpt)",
+    "finetune_full": "SFT, all weights (litgpt)",
+    "finetune_lora": "SFT, low-rank adapters, merged at the end (litgpt)",
+    "generate": "one answer from a checkpoint (litgpt)",
+    "serve": "HTTP endpoint (litgpt; needs the web extra)",
+    "evaluate": "lm-eval benchmarks (litgpt)",
+}
+"""litgpt's own commands named in the help; all others of litgpt work as well."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of the ``litgpt-zh`` command."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return
+    if arguments[0] == "--version":
+        print(version())
+        return
+    try:
+        if arguments[0] in OURS:
+            _run_ours(arguments[0], arguments[1:])
+        else:
+            _run_litgpt(arguments)
+    except UserError as error:
+        sys.exit(f"litgpt-zh: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nlitgpt-zh: stopped; the same command goes on where it was")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def usage() -> str:
+    """The top-level help, in the order of the journey."""
+    width = max(map(len, (*OURS, *LITGPT))) + 2
+    lines = [
+        "usage: litgpt-zh COMMAND [--config recipe.yaml] [options]      litgpt-zh COMMAND --help explains each",
+        "",
+    ]
+    lines += [f"  {name:<{width}}{text}" for name, (_, text) in OURS.items()]
+    lines += ["", "litgpt's commands, with our models, data and recipes:"]
+    lines += [f"  {name:<{width}}{text}" for name, text in LITGPT.items()]
+    lines += ["", "First steps: litgpt-zh quickstart     Pages: docs/     Stock litgpt runs our recipes too."]
+    return "\n".join(lines)
+
+
+def version() -> str:
+    """Our version and those of what we stand on."""
+    from litgpt_zh.stage import versions
+
+    return "\n".join(f"{name} {number}" for name, number in versions().items())
+
+
+def _run_ours(command: str, arguments: list[str]) -> None:
+    from jsonargparse import CLI, set_parsing_settings
+
+    module, name = OURS[command][0].split(":")
+    function = getattr(importlib.import_module(module), name)
+    if arguments and not arguments[0].startswith("-"):  # litgpt-zh chat DIR: the first value needs no name
+        arguments = [f"--{next(iter(inspect.signature(function).parameters))}", *arguments]
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    CLI(function, args=arguments, prog=f"litgpt-zh {command}", as_positional=False)
+
+
+def _run_litgpt(arguments: list[str]) -> None:
+    from litgpt_zh import configs, loops
+
+    loops.install()
+    if arguments[0] == "pretrain" and (name := _model_name(arguments[1:])):
+        configs.require_name(name)
+    import litgpt.__main__ as stock
+
+    if arguments[0] not in stock.PARSER_DATA:
+        import difflib
+
+        near = difflib.get_close_matches(arguments[0], [*OURS, *stock.PARSER_DATA], n=3, cutoff=0.4)
+        raise UserError(f"unknown command {arguments[0]!r}; did you mean {', '.join(near) or 'litgpt-zh --help'}?")
+    if arguments[0] == "serve" and importlib.util.find_spec("litserve") is None:
+        raise UserError("serve needs litserve: pip install 'litgpt-zh[web]'")
+    sys.argv = ["litgpt-zh", *arguments]  # litgpt reads it again when it saves hyperparameters.yaml
+    stock.main()
+
+
+def _model_name(arguments: list[str]) -> str | None:
+    """The model name of a ``pretrain`` command line: its positional, ``--model_name``, or the recipe's."""
+    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        if here == "--model_name":
+            return after
+        if here.startswith("--model_name="):
+            return here.split("=", 1)[1]
+    if arguments and not arguments[0].startswith("-"):
+        return arguments[0]
+    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        if here == "--config" and os.path.isfile(after):
+            import yaml
+
+            with open(after, encoding="utf-8") as file:
+                return (yaml.safe_load(file) or {}).get("model_name")
+    return None
+
+
+if __name__ == "__main__":
+    main()

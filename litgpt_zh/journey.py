@@ -1,0 +1,265 @@
+"""The journey: every stage in order, each by its own command and recipe, recorded, resumable, then one page about it.
+
+``quickstart`` writes small recipes for this machine and walks them; ``journey`` walks ``recipes/`` on the real data.
+Both are the same walk: a step is a command line anyone can type.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from litgpt_zh import scales
+from litgpt_zh.language import say
+from litgpt_zh.stage import MANIFEST, UserError, exclusive, fingerprint, versions, write_text
+
+LITGPT = ("pretrain", "finetune_full", "finetune_lora")
+"""Commands that stock litgpt runs from our recipes; the others are ours alone."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a walk: ``recipe`` is the name of its file in the recipes folder."""
+
+    recipe: str
+    command: str
+
+    def argv(self, recipes: Path, options: tuple[str, ...] = ()) -> list[str]:
+        module = "litgpt" if self.command in LITGPT else "litgpt_zh"
+        return [sys.executable, "-m", module, self.command, "--config", str(recipes / f"{self.recipe}.yaml"), *options]
+
+    def shown(self, recipes: Path) -> str:
+        """What a person would type for this step."""
+        name = "litgpt" if self.command in LITGPT else "litgpt-zh"
+        return f"{name} {self.command} --config {shlex.quote(str(recipes / f'{self.recipe}.yaml'))}"
+
+
+STEPS = (
+    Step("corpus", "corpus"),
+    Step("tokenizer", "tokenizer"),
+    Step("tokens", "tokens"),
+    Step("pretrain", "pretrain"),
+    Step("sft-data", "instructions"),
+    Step("sft", "finetune_full"),
+    Step("evaluate", "evaluate_stories"),
+)
+"""The walk as far as it is built; translation and preference stages join here."""
+
+
+def quickstart(
+    out_dir: Path = Path("runs/quickstart"),
+    scale: Literal["auto", "tiny", "cpu", "gpu"] = "auto",
+    seed: int = 0,
+) -> None:
+    """From nothing to a Chinese story model you can talk to, on this machine, in minutes.
+
+    Makes stories with the built-in story world (synthetic: not TinyStories), trains a tokenizer on them, packs them,
+    pretrains a model, tunes it on instructions, scores it and writes a report. Stop it anywhere: the same command goes on.
+
+    Args:
+        out_dir: folder of the run; everything is in there, the recipes too.
+        scale: auto takes gpu (zh-tinystories-44m) where there is a CUDA GPU and cpu (zh-tinystories-2m) elsewhere; tiny
+            is for tests.
+        seed: of the story world and of training.
+
+    Raises:
+        UserError: a stage refused to start or failed; its own line says why.
+    """
+    chosen = scales.SCALES[_scale() if scale == "auto" else scale]
+    out_dir = Path(out_dir)
+    print(say(f"规模：{chosen.name}，预计{chosen.minutes}。", f"Scale {chosen.name}: {chosen.minutes_en} expected."))
+    recipes = out_dir / "recipes"
+    for name, recipe in scales.recipes(chosen, out_dir, seed).items():
+        recipes.mkdir(parents=True, exist_ok=True)
+        write_text(recipes / f"{name}.yaml", recipe)
+    walk(STEPS, recipes, out_dir, title=say("快速开始", "Quickstart"))
+    _finish(out_dir)
+
+
+def journey(
+    recipes: Path = Path("recipes"),
+    out_dir: Path = Path("runs/journey"),
+    source: Path | None = None,
+    yes: bool = False,
+) -> None:
+    """Walk the recipes in order on the real data set, from the download on; resumable at any point.
+
+    Args:
+        recipes: folder of the recipes, one a stage; each says what it needs.
+        out_dir: where the record of the walk and its report go (the recipes name their own folders).
+        source: an archive or folder of stories that is here already; nothing is downloaded then.
+        yes: do not ask before starting.
+
+    Raises:
+        UserError: no such recipes or source; a stage refused to start or failed.
+    """
+    if source is not None and not Path(source).exists():
+        raise UserError(f"{source}: no such file or folder; leave --source out to download the data set")
+    steps = STEPS if source is not None else (Step("download", "download_corpus"), *STEPS)
+    for step in steps:
+        if not (Path(recipes) / f"{step.recipe}.yaml").is_file():
+            raise UserError(f"{recipes}/{step.recipe}.yaml: no such recipe; run this in the checkout or give --recipes")
+    print(_needs(Path(recipes)))
+    if not yes and not _agreed():
+        raise UserError("not started; run it with --yes true to skip the question")
+    options: dict[str, tuple[str, ...]] = {"corpus": ("--source", str(source))} if source is not None else {}
+    walk(steps, Path(recipes), Path(out_dir), title=say("完整旅程", "Journey"), options=options)
+    _finish(Path(out_dir))
+
+
+def walk(
+    steps: tuple[Step, ...],
+    recipes: Path,
+    out_dir: Path,
+    *,
+    title: str,
+    options: dict[str, tuple[str, ...]] | None = None,
+) -> None:
+    """Run each step that is not finished yet, as its own process, and record it in ``out_dir/run.json``.
+
+    Raises:
+        UserError: a step ended with an error (its own output says which).
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with exclusive(out_dir):
+        record = _record(out_dir, title)
+        for number, step in enumerate(steps, start=1):
+            folder = output_of(recipes / f"{step.recipe}.yaml")
+            extra = (options or {}).get(step.recipe, ())
+            key = _key(recipes / f"{step.recipe}.yaml", extra)
+            before = next((s for s in record["stages"] if s["name"] == step.recipe), None)
+            head = f"[{number}/{len(steps)}] {step.recipe}"
+            if before and before["key"] == key and _finished(folder):
+                print(say(f"{head}：已完成（{before['seconds']:.0f} 秒）", f"{head}: done ({before['seconds']:.0f} s)"))
+                continue
+            print(f"\n{head}: {step.shown(recipes)}", flush=True)
+            started = time.perf_counter()
+            code = subprocess.call(step.argv(recipes, extra), env=_environment())
+            if code != 0 or not _finished(folder):
+                raise UserError(
+                    f"stage {step.recipe} stopped (exit status {code}); its last lines say why. "
+                    "The same command goes on from here"
+                )
+            entry = {
+                "name": step.recipe,
+                "command": step.shown(recipes),
+                "key": _key(recipes / f"{step.recipe}.yaml", extra),
+                "seconds": round(time.perf_counter() - started, 1),
+                "folder": os.path.relpath(folder, out_dir),
+            }
+            record["stages"] = [s for s in record["stages"] if s["name"] != step.recipe] + [entry]
+            write_text(out_dir / "run.json", json.dumps(record, ensure_ascii=False, indent=1))
+
+
+def output_of(recipe: Path) -> Path:
+    """The folder a recipe makes (of a training: its ``final/``)."""
+    out_dir = Path(yaml.safe_load(recipe.read_text(encoding="utf-8"))["out_dir"])
+    return out_dir / "final" if "train" in yaml.safe_load(recipe.read_text(encoding="utf-8")) else out_dir
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def _key(recipe: Path, extra: tuple[str, ...]) -> str:
+    """What a finished step depends on: its recipe, its options, and the folders it reads."""
+    text = recipe.read_text(encoding="utf-8")
+    read = sorted(_folders(yaml.safe_load(text)))
+    inputs = {str(folder): fingerprint(folder) for folder in read if (folder / MANIFEST).is_file()}
+    import xxhash
+
+    return xxhash.xxh3_128_hexdigest(json.dumps([text, extra, inputs], sort_keys=True).encode())
+
+
+def _folders(value: Any, key: str = "") -> set[Path]:
+    """Folders a recipe names as input: every ``*_dir`` and ``source`` except ``out_dir``."""
+    if isinstance(value, dict):
+        return set().union(*(_folders(v, k) for k, v in value.items()), set())
+    if isinstance(value, list):
+        return set().union(*(_folders(v, key) for v in value), set())
+    if isinstance(value, str) and key != "out_dir" and (key.endswith("_dir") or key == "source"):
+        return {Path(value)}
+    return set()
+
+
+def _record(out_dir: Path, title: str) -> dict[str, Any]:
+    file = out_dir / "run.json"
+    found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"stages": []}
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_gpu() or 'no GPU'}"
+    head = {"title": title, "machine": machine, "versions": versions(), "date": time.strftime("%Y-%m-%d")}
+    return {**head, **{k: v for k, v in found.items() if k in ("date",)}, "stages": found["stages"]}
+
+
+def _finish(out_dir: Path) -> None:
+    """The report, a few stories and what to type next."""
+    from litgpt_zh.report.stage import report
+
+    record = json.loads((out_dir / "run.json").read_text(encoding="utf-8"))
+    folders = {stage["name"]: out_dir / stage["folder"] for stage in record["stages"]}
+    chat = f"litgpt-zh chat {os.path.relpath(folders['sft'])}"
+    record["next"] = [chat, f"litgpt chat {os.path.relpath(folders['sft'])}", "docs/"]
+    write_text(out_dir / "run.json", json.dumps(record, ensure_ascii=False, indent=1))
+    page = report(out_dir)
+    _show_stories(folders["evaluate"])
+    total = sum(stage["seconds"] for stage in record["stages"])
+    print(say(f"\n全程 {total / 60:.1f} 分钟。报告：{page}", f"\n{total / 60:.1f} minutes in all. Report: {page}"))
+    print(say(f"现在可以和它聊：{chat}", f"Now talk to it: {chat}"))
+    print(say("例如输入：词汇：铲子，草地；特征：对话", "Type for example: 词汇：铲子，草地；特征：对话"))
+
+
+def _show_stories(folder: Path, count: int = 3) -> None:
+    score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
+    for sample in score.get("samples", [])[:count]:
+        print(f"\n词汇：{'，'.join(sample['words'])}\n{sample['text']}")
+    print()
+    for name in ("words_all", "words_all_shuffled", "finished"):
+        value = score["figures"].get(name)
+        if value:
+            print(f"  {name:<20} {value['value']:6.1%}  [{value['low']:.1%}, {value['high']:.1%}]")
+
+
+def _scale() -> str:
+    return "gpu" if _gpu() else "cpu"
+
+
+def _gpu() -> str | None:
+    """The name of the first CUDA GPU; asks its driver, so that torch need not be imported here."""
+    try:
+        found = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip().splitlines()[0] if found.returncode == 0 and found.stdout.strip() else None
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def _needs(recipes: Path) -> str:
+    """The opening comment of each recipe: what it needs, in one place before anything starts."""
+    lines = []
+    for step in (Step("download", "download_corpus"), *STEPS):
+        file = recipes / f"{step.recipe}.yaml"
+        if file.is_file():
+            head = [line[1:].strip() for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+            needs = [line for line in head if line.lower().startswith(("needs", "需要"))]
+            lines += [f"{step.recipe}: {line}" for line in needs]
+    return "\n".join(lines)
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        return False
+    return input(say("开始吗？[y/N] ", "Start? [y/N] ")).strip().lower() in ("y", "yes")

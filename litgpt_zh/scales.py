@@ -1,0 +1,194 @@
+"""The sizes of quickstart, and the recipes it writes for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size of the whole journey; calibrated by benchmarks/journey.py."""
+
+    name: str
+    model: str
+    minutes: str
+    """What to expect, for a person; measured (docs/quickstart.md)."""
+    minutes_en: str
+    stories: int
+    block_size: int
+    micro_batch: int
+    global_batch: int
+    pretrain_tokens: int
+    pretrain_optimizer: dict[str, Any]
+    sft_drills: int
+    sft_records: int
+    sft_batch: int
+    sft_optimizer: dict[str, Any]
+    precision: str = "32-true"
+    vocab_size: int = 6656
+    score: int = 200
+
+
+def _muon(lr: float) -> dict[str, Any]:
+    return {"class_path": "litgpt_zh.pretrain.optimizer.MuonAdamW", "init_args": {"lr": lr}}
+
+
+def _adamw(lr: float, weight_decay: float) -> dict[str, Any]:
+    init_args = {"lr": lr, "weight_decay": weight_decay, "betas": [0.9, 0.95]}
+    return {"class_path": "torch.optim.AdamW", "init_args": init_args}
+
+
+SCALES = {
+    "tiny": Scale(
+        name="tiny", model="zh-tinystories-2m", minutes="一两分钟", minutes_en="a minute or two",
+        stories=400, block_size=256, micro_batch=4, global_batch=8,
+        pretrain_tokens=4 * 8 * 256, pretrain_optimizer=_muon(0.02),
+        sft_drills=16, sft_records=64, sft_batch=16, sft_optimizer=_muon(0.01), score=8, vocab_size=4096,
+    ),
+    "cpu": Scale(
+        name="cpu", model="zh-tinystories-2m", minutes="双核 CPU 约 20 分钟", minutes_en="about 20 minutes on 2 cores",
+        stories=40_000, block_size=256, micro_batch=8, global_batch=8,
+        pretrain_tokens=1_500_000, pretrain_optimizer=_muon(0.02),
+        sft_drills=8_000, sft_records=20_000, sft_batch=16, sft_optimizer=_muon(0.02),
+    ),
+    "gpu": Scale(
+        name="gpu", model="zh-tinystories-44m", minutes="24 GB 显卡约 10 分钟（目标，未实测）",
+        minutes_en="about 10 minutes on a 24 GB card (the goal; not measured)",
+        stories=300_000, block_size=512, micro_batch=32, global_batch=64,
+        pretrain_tokens=60_000_000, pretrain_optimizer=_adamw(1e-3, 0.1),
+        sft_drills=20_000, sft_records=60_000, sft_batch=64, sft_optimizer=_adamw(3e-4, 0.0), precision="bf16-mixed",
+    ),
+}  # fmt: skip
+
+SHOWN = {"summary": 0.05, "sentence": 0.05, "features": 0.2}
+"""Share of the requests that show each field besides the words: short requests leave more of the block to stories."""
+
+
+def recipes(scale: Scale, run: Path, seed: int) -> dict[str, str]:
+    """YAML text of every recipe of a quickstart run into the folder ``run``."""
+    found = {
+        "corpus": _corpus(scale, run, seed),
+        "tokenizer": _tokenizer(scale, run),
+        "tokens": _tokens(scale, run, seed),
+        "pretrain": _pretrain(scale, run, seed),
+        "sft-data": _sft_data(scale, run, seed),
+        "sft": _sft(scale, run, seed),
+        "evaluate": {
+            "checkpoint_dir": run / "sft" / "final",
+            "out_dir": run / "score",
+            "count": scale.score,
+            "seed": 1_000_003 + seed,  # never a seed of the training corpus
+        },
+    }
+    for name in ("corpus", "tokenizer", "tokens", "sft-data", "evaluate"):
+        found[name]["overwrite"] = True  # quickstart owns its folder: what is stale is moved aside
+    head = f"# Written by litgpt-zh quickstart (scale {scale.name}); run it by hand with the command in run.json.\n"
+    return {
+        name: head + yaml.safe_dump(_plain(recipe), allow_unicode=True, sort_keys=False)
+        for name, recipe in found.items()
+    }
+
+
+def _corpus(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
+    return {"source": "world", "out_dir": run / "corpus", "stories": scale.stories, "seed": seed, "length": "short"}
+
+
+def _tokenizer(scale: Scale, run: Path) -> dict[str, Any]:
+    """Made for this run's stories alone: a required word that is one token is copied in one step."""
+    return {
+        "corpus_dir": run / "corpus",
+        "out_dir": run / "tokenizer",
+        "vocab_size": scale.vocab_size,
+        "max_chars": 3_000_000,
+        "hanzi": "seen",
+        "dictionary_weight": 0.05,
+    }
+
+
+def _tokens(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
+    return {
+        "corpus_dir": run / "corpus",
+        "tokenizer_dir": run / "tokenizer",
+        "out_dir": run / "tokens",
+        "block_size": scale.block_size,
+        "seed": seed,
+    }
+
+
+def _pretrain(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
+    steps = scale.pretrain_tokens // (scale.global_batch * scale.block_size)
+    return {
+        "model_name": scale.model,
+        "out_dir": run / "pretrain",
+        "precision": scale.precision,
+        "resume": "auto",
+        "devices": 1,
+        "tokenizer_dir": run / "tokenizer",
+        "logger_name": "csv",
+        "seed": 42 + seed,
+        "data": {"class_path": "litgpt_zh.pretrain.data.Pretraining", "init_args": {"tokens_dir": run / "tokens"}},
+        "train": {
+            "global_batch_size": scale.global_batch,
+            "micro_batch_size": scale.micro_batch,
+            "max_tokens": scale.pretrain_tokens,
+            "lr_warmup_steps": max(1, steps // 100),
+            "min_lr": 0.0,
+            "max_norm": 1.0,
+            "tie_embeddings": True,
+            "max_seq_length": scale.block_size,
+            "log_interval": max(1, steps // 100),
+            "save_interval": max(1, steps // 8),
+        },
+        "eval": {"interval": max(1, steps // 8), "max_iters": 10, "final_validation": True},
+        "optimizer": scale.pretrain_optimizer,
+    }
+
+
+def _sft_data(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
+    return {
+        "source": [run / "corpus"],
+        "tokenizer_dir": run / "tokenizer",
+        "out_dir": run / "sft-data",
+        "block_size": scale.block_size,
+        "drills": scale.sft_drills,
+        "max_records": scale.sft_records,
+        "prompt_fields": SHOWN,
+        "seed": seed,
+    }
+
+
+def _sft(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
+    steps = (scale.sft_drills + scale.sft_records) // scale.sft_batch
+    return {
+        "checkpoint_dir": run / "pretrain" / "final",
+        "out_dir": run / "sft",
+        "precision": scale.precision,
+        "resume": "auto",
+        "devices": 1,
+        "logger_name": "csv",
+        "seed": 1337 + seed,
+        "data": {"class_path": "litgpt_zh.instruct.data.Instructions", "init_args": {"data_dir": run / "sft-data"}},
+        "train": {
+            "global_batch_size": scale.sft_batch,
+            "micro_batch_size": scale.sft_batch,
+            "epochs": 1,
+            "lr_warmup_steps": max(1, steps // 50),
+            "log_interval": max(1, steps // 50),
+            "save_interval": max(1, steps // 4),
+        },
+        "eval": {"interval": max(1, steps // 4), "max_new_tokens": 120, "max_iters": 10},
+        "optimizer": scale.sft_optimizer,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Paths as text, so that the YAML holds nothing but plain values."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
