@@ -228,7 +228,8 @@ def _english(value: dict[str, Any]) -> dict[str, Any]:
     """The English side of a TinyStoriesChinese record: its words are not the Chinese story's, so they stay apart."""
     instruction = value.get("instruction")
     instruction = instruction if isinstance(instruction, dict) else {}
-    found = {key: value.get(key) for key in ("story", "summary", "source")}
+    found = {key: value.get(key) for key in ("summary", "source")}
+    found["story"] = value.get("story") or value.get("story_en")
     found |= {"prompt": instruction.get("prompt:") or instruction.get("prompt")}
     found |= {key: _parts(instruction.get(key)) for key in LISTS}
     return {key: part for key, part in found.items() if part}

@@ -1,0 +1,322 @@
+"""The endpoint's client: one call at a time per worker, answers from the ledger first, troubles handled for everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from litgpt_zh.stage import UserError
+from litgpt_zh.translate.faults import Trouble, of_body, of_error
+from litgpt_zh.translate.ledger import Answer, Ledger, call_key
+from litgpt_zh.translate.limits import Budget, Gate, Pace, Pause
+from litgpt_zh.translate.prompts import Build, Messages, Style
+from litgpt_zh.translate.reply import schema
+
+TRIES = 8
+"""Attempts at one call; with the back-off the last comes a minute or two after the first."""
+LONGEST_BACKOFF = 30.0
+_WEAKER: dict[str, Style] = {"json_schema": "json_object", "json_object": "delimiters"}
+
+
+@dataclass
+class Endpoint:
+    """An OpenAI-compatible server and what it may be asked."""
+
+    base_url: str | None = None
+    """such as http://127.0.0.1:8000/v1; left out: the variable OPENAI_BASE_URL"""
+    model: str | None = None
+    """its name there; left out: the variable OPENAI_MODEL"""
+    key_env: str = "OPENAI_API_KEY"
+    """the environment variable that holds the key; the key itself is never written anywhere"""
+    temperature: float | None = 0.3
+    """null sends none"""
+    max_tokens: int = 2048
+    """longest answer"""
+    reply: Literal["auto", "json_schema", "json_object", "delimiters"] = "auto"
+    """form of the typed replies; auto begins strict and steps down when the server refuses"""
+    requests_per_minute: float | None = None
+    """the provider's limit"""
+    tokens_per_minute: float | None = None
+    """the provider's limit, in and out together"""
+    price_in: float = 0.0
+    """of a million prompt tokens, in any currency"""
+    price_out: float = 0.0
+    """of a million completion tokens"""
+    timeout: float = 120.0
+    """seconds for one attempt from the first byte sent to the last received"""
+
+    def resolved(self) -> Endpoint:
+        """With the environment filled in.
+
+        Raises:
+            UserError: no address or model, or a secret in the address.
+        """
+        url, model = self.base_url or os.environ.get("OPENAI_BASE_URL"), self.model or os.environ.get("OPENAI_MODEL")
+        if not url or not model:
+            raise UserError("translate: give endpoint.base_url and endpoint.model, or OPENAI_BASE_URL and OPENAI_MODEL")
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UserError("translate: endpoint.base_url must look like http://host:port/v1")
+        if parts.username or parts.password or parts.query:
+            raise UserError("translate: endpoint.base_url holds a secret; put the key into the variable that key_env names")
+        for name in ("max_tokens", "timeout"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"translate: endpoint.{name} {getattr(self, name)} is out of range, it must be above 0")
+        return replace(self, base_url=url, model=model)
+
+    def identity(self) -> dict[str, Any]:
+        """What the output depends on: goes into the manifest."""
+        names = ("base_url", "model", "temperature", "max_tokens", "reply")
+        return {name: value for name, value in asdict(self).items() if name in names}
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float:
+        return (tokens_in * self.price_in + tokens_out * self.price_out) / 1e6
+
+
+def estimate(text: str) -> int:
+    """Tokens of ``text``, roughly: 4 ASCII characters or 1.4 others a token, as current large models cut them."""
+    ascii_chars = len(text.encode("ascii", "ignore"))
+    return round(ascii_chars / 4 + (len(text) - ascii_chars) / 1.4)
+
+
+def redact(text: str, key: str) -> str:
+    """``text`` without the key: servers repeat it in their errors."""
+    return text.replace(key, "***") if len(key) > 3 else text
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request. ``build`` gives the messages in the form of reply in force; ``keys`` are those of a typed reply."""
+
+    build: Build
+    keys: Sequence[str] = ()
+    attempt: int = 0
+    roomy: bool = False
+    """twice the room for the answer: the one before was cut off"""
+
+
+class Client:
+    """Shared by all workers. ``calls`` counts attempts that reached for the network, ``troubles`` their reasons."""
+
+    def __init__(self, endpoint: Endpoint, ledger: Ledger, budget: Budget, concurrency: int) -> None:
+        import openai
+
+        self.endpoint = endpoint
+        self._ledger, self._budget = ledger, budget
+        self._key = os.environ.get(endpoint.key_env) or "none"
+        self._openai = openai.AsyncOpenAI(
+            base_url=endpoint.base_url, api_key=self._key, max_retries=0, timeout=endpoint.timeout,
+            http_client=_transport(concurrency, endpoint.timeout),
+        )  # fmt: skip
+        self._gate, self._pause = Gate(concurrency), Pause()
+        self._requests, self._tokens = Pace(endpoint.requests_per_minute), Pace(endpoint.tokens_per_minute)
+        self._flights: dict[bytes, asyncio.Future[Answer]] = {}
+        self._note = f"form {endpoint.base_url} {endpoint.model}"
+        self._form = _Form.read(ledger.note(self._note), endpoint)
+        self._in_a_row, self._most_in_a_row, self._succeeded = 0, max(40, 3 * concurrency), False
+        self.stopped: UserError | None = None
+        self.calls, self.troubles = 0, Counter[str]()
+
+    @property
+    def style(self) -> Style:
+        return self._form.style
+
+    async def ask(self, ask: Ask) -> Answer:
+        """The answer to one request, from the ledger, from the same request in flight, or from the server.
+
+        Raises:
+            Trouble: of kind ``item``, this request will not be answered.
+            UserError: the run cannot go on.
+        """
+        parameters = {"temperature": self.endpoint.temperature, "max_tokens": self._room(ask)}
+        key = call_key(str(self.endpoint.model), parameters, ask.build(self.style), ask.attempt)
+        while key in self._flights:
+            await asyncio.wait([self._flights[key]])
+        found = self._ledger.get(key)
+        if found:
+            return found
+        flight = self._flights[key] = asyncio.get_running_loop().create_future()
+        try:
+            return await self._call(ask, key)
+        finally:
+            del self._flights[key]
+            flight.set_result(None)  # type: ignore[arg-type]  # the others read the ledger
+
+    async def close(self) -> None:
+        await self._openai.close()
+
+    def _room(self, ask: Ask) -> int:
+        return self.endpoint.max_tokens * (2 if ask.roomy else 1)
+
+    async def _call(self, ask: Ask, key: bytes) -> Answer:
+        tries = 0
+        while True:
+            form = replace(self._form)
+            trouble = await self._attempt(ask, key)
+            if isinstance(trouble, Answer):
+                return trouble
+            self.troubles[trouble.reason.partition(":")[0]] += 1
+            if trouble.kind == "adapt":
+                if form == self._form:  # else another worker has learnt it meanwhile
+                    self._adapt(trouble.reason)
+                if form.style != self.style:
+                    parameters = {"temperature": self.endpoint.temperature, "max_tokens": self._room(ask)}
+                    key = call_key(str(self.endpoint.model), parameters, ask.build(self.style), ask.attempt)
+                continue
+            tries += 1
+            self._note_failure(trouble)
+            if trouble.kind == "item" or tries >= TRIES:
+                raise Trouble("item", trouble.reason if trouble.kind == "item" else f"{TRIES} tries, last: {trouble.reason}")
+            backoff = min(LONGEST_BACKOFF, 0.5 * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
+            await asyncio.sleep(backoff if trouble.wait is None else trouble.wait * random.uniform(1.0, 1.2))
+
+    async def _attempt(self, ask: Ask, key: bytes) -> Answer | Trouble:
+        """One attempt, with everything that has to be asked before and settled after."""
+        messages = ask.build(self.style)
+        guess_in = sum(estimate(message["content"]) + 8 for message in messages)
+        worst_in, worst_out = round(guess_in * 1.3) + 50, self._room(ask)
+        await self._gate.enter()
+        held, answer, trouble = None, None, None
+        try:
+            await self._pause.over()
+            self._go_on()
+            held = await self._reserve(worst_in, worst_out)
+            self._go_on()
+            await self._requests.take(1)
+            await self._tokens.take(guess_in + worst_out)
+            started = time.perf_counter()
+            try:
+                answer = self._counted(await self._send(ask, messages), guess_in)
+            except Trouble as error:
+                trouble = replace_reason(error, redact(error.reason, self._key))
+            seconds = time.perf_counter() - started
+        finally:
+            shared = self._gate.leave(bool(trouble and trouble.overload))
+            used = (answer.tokens_in, answer.tokens_out) if answer else (worst_in, worst_out)
+            if held:
+                billed = used if answer or (trouble and trouble.begun) else (0, 0)
+                self._budget.settle(held, sum(billed), self.endpoint.cost(*billed))
+        if answer:
+            self._tokens.give_back(guess_in + worst_out - sum(used))
+            self._ledger.put(key, answer, self.endpoint.cost(*used), seconds)
+            self._in_a_row, self._succeeded = 0, True
+            return answer
+        assert trouble is not None
+        if trouble.begun:
+            self._ledger.lose(*used, self.endpoint.cost(*used), trouble.reason)
+        if trouble.overload and shared:
+            self._pause.extend(trouble.wait if trouble.wait is not None else 1.0)
+        if trouble.kind == "fatal":
+            self._stop(trouble.reason)
+        return trouble
+
+    async def _send(self, ask: Ask, messages: Messages) -> Answer:
+        self.calls += 1
+        try:
+            create = self._openai.chat.completions.with_raw_response.create
+            response = await asyncio.wait_for(create(**self._body(ask, messages)), self.endpoint.timeout)
+        except Exception as error:
+            raise of_error(error) from None
+        return of_body(response.http_response.content)
+
+    def _body(self, ask: Ask, messages: Messages) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": self.endpoint.model, "messages": messages, self._form.limit: self._room(ask)}
+        if self._form.temperature and self.endpoint.temperature is not None:
+            body["temperature"] = self.endpoint.temperature
+        if ask.keys and self.style == "json_schema":
+            strict = {"name": "translation", "strict": True, "schema": schema(ask.keys)}
+            body["response_format"] = {"type": "json_schema", "json_schema": strict}
+        elif ask.keys and self.style == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        return body
+
+    def _counted(self, answer: Answer, guess_in: int) -> Answer:
+        """With our own estimate where the server gave no usage, or only zeros."""
+        if answer.tokens_in > 0 and answer.tokens_out > 0:
+            return replace(answer, text=redact(answer.text, self._key))
+        out = max(1, estimate(answer.text))
+        return replace(answer, text=redact(answer.text, self._key), tokens_in=guess_in, tokens_out=out, guessed=True)
+
+    async def _reserve(self, tokens_in: int, tokens_out: int) -> Any:
+        try:
+            return await self._budget.reserve(tokens_in + tokens_out, self.endpoint.cost(tokens_in, tokens_out))
+        except UserError as error:
+            self.stopped = self.stopped or error
+            raise
+
+    def _adapt(self, parameter: str) -> None:
+        if not self._form.without(parameter, self.endpoint.reply == "auto"):
+            self._stop(f"the server refuses {parameter}; choose another endpoint.reply, temperature or max_tokens")
+        self._ledger.write_note(self._note, self._form.text())
+
+    def _note_failure(self, trouble: Trouble) -> None:
+        self._in_a_row += 1
+        if not self._succeeded and trouble.kind == "item" and self._in_a_row >= 5:
+            self._stop(f"the first calls were all refused: {trouble.reason}")
+        if self._in_a_row >= self._most_in_a_row:
+            self._stop(f"{self._in_a_row} attempts failed in a row, the last with {trouble.reason}; is the server up? The "
+                       "same command goes on where it was")  # fmt: skip
+
+    def _stop(self, reason: str) -> None:
+        self.stopped = self.stopped or UserError(f"{self.endpoint.base_url} ({self.endpoint.model}): {reason}")
+        raise self.stopped
+
+    def _go_on(self) -> None:
+        if self.stopped:
+            raise self.stopped
+
+
+@dataclass
+class _Form:
+    """What this server takes: learnt from its refusals, remembered in the ledger."""
+
+    style: Style
+    limit: str = "max_tokens"
+    temperature: bool = True
+
+    @staticmethod
+    def read(note: str | None, endpoint: Endpoint) -> _Form:
+        style: Any = "json_schema" if endpoint.reply == "auto" else endpoint.reply
+        if not note:
+            return _Form(style)
+        known, limit, temperature = note.split()
+        return _Form(known if endpoint.reply == "auto" else style, limit, temperature == "True")  # type: ignore[arg-type]
+
+    def text(self) -> str:
+        return f"{self.style} {self.limit} {self.temperature}"
+
+    def without(self, parameter: str, may_step_down: bool) -> bool:
+        """Do without ``parameter``; False when that is not possible."""
+        if parameter == "max_tokens" or parameter == "max_completion_tokens":
+            changed, self.limit = self.limit == "max_tokens", "max_completion_tokens"
+            return changed
+        if parameter == "temperature":
+            changed, self.temperature = self.temperature, False
+            return changed
+        if may_step_down and self.style in _WEAKER:
+            self.style = _WEAKER[self.style]
+            return True
+        return False
+
+
+def replace_reason(trouble: Trouble, reason: str) -> Trouble:
+    return Trouble(trouble.kind, reason, trouble.wait, trouble.overload, trouble.begun)
+
+
+def _transport(concurrency: int, timeout: float) -> Any:
+    """aiohttp below openai's client where it is installed: half the CPU of the default transport."""
+    import httpx2
+    import openai
+
+    limits = httpx2.Limits(max_connections=concurrency + 8, max_keepalive_connections=concurrency + 8)
+    try:
+        return openai.DefaultAioHttpClient(limits=limits, timeout=timeout)
+    except RuntimeError:
+        return openai.DefaultAsyncHttpxClient(limits=limits, timeout=timeout)

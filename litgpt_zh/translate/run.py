@@ -1,0 +1,67 @@
+"""Workers: a fixed number of them pull items from one iterator, so a million items never become a million tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from litgpt_zh.stage import UserError
+from litgpt_zh.translate.agent import Outcome, Plan
+from litgpt_zh.translate.augment import record
+from litgpt_zh.translate.ledger import Results
+from litgpt_zh.translate.read import Item, Unread
+
+Translate = Callable[[Item], Awaitable[Outcome]]
+
+
+async def run(items: Iterator[Item | Unread], results: Results, translate: Translate, workers: int, bar: Any) -> None:
+    """Translate every item that ``results`` has not, and put down what became of it.
+
+    When the run has to stop, calls in flight are still received and kept; then the reason is raised.
+
+    Raises:
+        UserError: the endpoint refuses for good, or the budget is used up.
+    """
+    todo = (item for item in items if not results.has(item.index))
+
+    async def worker() -> None:
+        for item in todo:
+            if isinstance(item, Unread):
+                results.put(item.index, False, _dead(item.place, item.reason))
+            else:
+                outcome = await translate(item)
+                ok = outcome.parts is not None
+                results.put(item.index, ok, _kept(item, outcome) if ok else _lost(item, outcome))
+            bar.update()
+
+    ended = await asyncio.gather(*(worker() for _ in range(workers)), return_exceptions=True)
+    errors = [error for error in ended if isinstance(error, BaseException)]
+    for error in sorted(errors, key=lambda error: isinstance(error, UserError)):
+        raise error  # a defect before a reason to stop: it must not hide behind one
+
+
+def show(bar: Any, plan: Plan, spent: Callable[[], tuple[int, float]]) -> None:
+    """Calls, tokens and cost beside the bar's own rate and time left."""
+    tokens, cost = spent()
+    calls = plan.draft.calls + (plan.refine.calls if plan.refine is not plan.draft else 0)
+    bar.set_postfix_str(f"{calls:,} calls, {tokens:,} tokens, cost {cost:.2f}", refresh=False)
+
+
+def _kept(item: Item, outcome: Outcome) -> dict[str, Any]:
+    assert outcome.parts is not None
+    return {"record": record(item, outcome.parts), "steps": outcome.steps, "reference": item.given}
+
+
+def _lost(item: Item, outcome: Outcome) -> dict[str, Any]:
+    return {
+        **_dead(item.place, outcome.reason),
+        "raw": outcome.raw,
+        "group": item.group,
+        "english": item.english(),
+        "steps": outcome.steps,
+    }
+
+
+def _dead(place: str, reason: str) -> dict[str, Any]:
+    return {"place": place, "reason": reason}
