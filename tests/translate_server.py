@@ -136,7 +136,13 @@ class Server:
     async def log(self, request: web.Request) -> web.Response:
         repeated = sum(n - 1 for n in self.calls.values())
         return web.json_response(
-            {"calls": self.total, "keys": len(self.calls), "repeated": repeated, "billed": self.billed, "most_busy": self.most_busy}
+            {
+                "calls": self.total,
+                "keys": len(self.calls),
+                "repeated": repeated,
+                "billed": self.billed,
+                "most_busy": self.most_busy,
+            }
         )
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
@@ -166,7 +172,9 @@ class Server:
             got = request.headers.get("Authorization", "")
             return _error(401, f"Incorrect API key provided: {got.removeprefix('Bearer ')}")
         for name in self.refuses:
-            if name in body or (name in ("json_schema", "json_object") and body.get("response_format", {}).get("type") == name):
+            if name in body or (
+                name in ("json_schema", "json_object") and body.get("response_format", {}).get("type") == name
+            ):
                 return _error(400, f"Unsupported parameter: '{name}' is not supported with this model")
         status, _, header = kind.partition(" ")
         if status in ("400", "401", "402", "403", "404", "429", "500", "503"):
@@ -175,7 +183,9 @@ class Server:
             return _error(429, "You exceeded your current quota", code="insufficient_quota")
         text = answer(body["messages"])
         if kind in _BODIES:
-            return web.Response(body=_BODIES[kind].encode(), content_type="text/html" if kind == "html" else "application/json")
+            return web.Response(
+                body=_BODIES[kind].encode(), content_type="text/html" if kind == "html" else "application/json"
+            )
         if kind == "reset":
             request.transport.abort()  # type: ignore[union-attr]
             return web.Response()

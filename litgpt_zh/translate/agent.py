@@ -56,7 +56,7 @@ async def translate_item(item: Item, plan: Plan, attempt: int = 0) -> Outcome:
     Args:
         item: what to translate.
         plan: how.
-        attempt: raises the number of every call, so that a retried item does not find its old answers.
+        attempt: the round of retries; it makes every call a new one, so that the item does not find its old answers.
 
     Raises:
         UserError: the run cannot go on.
@@ -79,7 +79,7 @@ class _Walk:
     """The state of one item: the best parts so far and what is wrong with them."""
 
     def __init__(self, item: Item, plan: Plan, attempt: int) -> None:
-        self.item, self.plan, self.attempt = item, plan, attempt
+        self.item, self.plan, self.attempt = item, plan, attempt * 100
         self.keys = prompts.keys_of(item, story=plan.mode != "constraints")
         self.names = occurring(plan.glossary, item.story) if plan.mode != "constraints" else {}
         self.best: Parts | None = None
@@ -110,7 +110,9 @@ class _Walk:
     async def _refine(self, draft: prompts.Build, answer: Answer, complaints: Sequence[str]) -> None:
         source, country = self._source(), self.plan.country
         review = prompts.reflect(source, answer.text, complaints, country)
-        criticism = (await self._ask("reflect", self.plan.refine, Ask(lambda style: review))).text.strip()
+        criticism = (
+            await self._ask("reflect", self.plan.refine, Ask(lambda style: review, (), self.attempt))
+        ).text.strip()
         if not complaints and re.fullmatch(r"(?i)[\W_]*ok[\W_]*", criticism):
             return
         before = self.best, self.found
@@ -144,9 +146,9 @@ class _Walk:
     def _again(self, ask: Ask, build: prompts.Build, answer: Answer, found: Sequence[Problem]) -> Ask:
         rules = {problem.rule for problem in found}
         if rules & {"cut", "refused", "nothing"}:
-            return Ask(build, self.keys, ask.attempt + 100, ask.roomy or "cut" in rules)
+            return Ask(build, self.keys, ask.attempt + 1, ask.roomy or "cut" in rules)
         texts = [problem.text for problem in found]
-        return Ask(lambda style: prompts.repair(build(style), answer.text, texts), self.keys, ask.attempt)
+        return Ask(lambda style: prompts.repair(build(style), answer.text, texts), self.keys, ask.attempt + 1)
 
     def _read(self, answer: Answer, style: Style) -> tuple[Parts | None, list[Problem]]:
         self.raw = answer.text
@@ -165,12 +167,14 @@ class _Walk:
         if not self.plan.judge:
             return True
         review = prompts.judge(self._source(), answer.text, self.plan.country)
-        grade = re.search(r"[1-5]", (await self._ask("judge", self.plan.refine, Ask(lambda style: review))).text)
+        grade = re.search(
+            r"[1-5]", (await self._ask("judge", self.plan.refine, Ask(lambda style: review, (), self.attempt))).text
+        )
         return bool(grade) and int(grade.group()) >= GOOD  # type: ignore[union-attr]
 
     async def _ask(self, step: str, client: Client, ask: Ask) -> Answer:
         self.steps[step] += 1
-        return await client.ask(Ask(ask.build, ask.keys, ask.attempt or self.attempt, ask.roomy))
+        return await client.ask(ask)
 
     def _source(self) -> str:
         return prompts.pack({name: getattr(self.item, name) for name in self.keys if name != "words"})

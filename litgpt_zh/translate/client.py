@@ -8,11 +8,11 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from dataclasses import dataclass, replace
+from typing import Any
 
 from litgpt_zh.stage import UserError
+from litgpt_zh.translate.endpoint import Endpoint, estimate, redact
 from litgpt_zh.translate.faults import Trouble, of_body, of_error
 from litgpt_zh.translate.ledger import Answer, Ledger, call_key
 from litgpt_zh.translate.limits import Budget, Gate, Pace, Pause
@@ -23,72 +23,6 @@ TRIES = 8
 """Attempts at one call; with the back-off the last comes a minute or two after the first."""
 LONGEST_BACKOFF = 30.0
 _WEAKER: dict[str, Style] = {"json_schema": "json_object", "json_object": "delimiters"}
-
-
-@dataclass
-class Endpoint:
-    """An OpenAI-compatible server and what it may be asked."""
-
-    base_url: str | None = None
-    """such as http://127.0.0.1:8000/v1; left out: the variable OPENAI_BASE_URL"""
-    model: str | None = None
-    """its name there; left out: the variable OPENAI_MODEL"""
-    key_env: str = "OPENAI_API_KEY"
-    """the environment variable that holds the key; the key itself is never written anywhere"""
-    temperature: float | None = 0.3
-    """null sends none"""
-    max_tokens: int = 2048
-    """longest answer"""
-    reply: Literal["auto", "json_schema", "json_object", "delimiters"] = "auto"
-    """form of the typed replies; auto begins strict and steps down when the server refuses"""
-    requests_per_minute: float | None = None
-    """the provider's limit"""
-    tokens_per_minute: float | None = None
-    """the provider's limit, in and out together"""
-    price_in: float = 0.0
-    """of a million prompt tokens, in any currency"""
-    price_out: float = 0.0
-    """of a million completion tokens"""
-    timeout: float = 120.0
-    """seconds for one attempt from the first byte sent to the last received"""
-
-    def resolved(self) -> Endpoint:
-        """With the environment filled in.
-
-        Raises:
-            UserError: no address or model, or a secret in the address.
-        """
-        url, model = self.base_url or os.environ.get("OPENAI_BASE_URL"), self.model or os.environ.get("OPENAI_MODEL")
-        if not url or not model:
-            raise UserError("translate: give endpoint.base_url and endpoint.model, or OPENAI_BASE_URL and OPENAI_MODEL")
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError("translate: endpoint.base_url must look like http://host:port/v1")
-        if parts.username or parts.password or parts.query:
-            raise UserError("translate: endpoint.base_url holds a secret; put the key into the variable that key_env names")
-        for name in ("max_tokens", "timeout"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"translate: endpoint.{name} {getattr(self, name)} is out of range, it must be above 0")
-        return replace(self, base_url=url, model=model)
-
-    def identity(self) -> dict[str, Any]:
-        """What the output depends on: goes into the manifest."""
-        names = ("base_url", "model", "temperature", "max_tokens", "reply")
-        return {name: value for name, value in asdict(self).items() if name in names}
-
-    def cost(self, tokens_in: int, tokens_out: int) -> float:
-        return (tokens_in * self.price_in + tokens_out * self.price_out) / 1e6
-
-
-def estimate(text: str) -> int:
-    """Tokens of ``text``, roughly: 4 ASCII characters or 1.4 others a token, as current large models cut them."""
-    ascii_chars = len(text.encode("ascii", "ignore"))
-    return round(ascii_chars / 4 + (len(text) - ascii_chars) / 1.4)
-
-
-def redact(text: str, key: str) -> str:
-    """``text`` without the key: servers repeat it in their errors."""
-    return text.replace(key, "***") if len(key) > 3 else text
 
 
 @dataclass(frozen=True)
@@ -173,7 +107,9 @@ class Client:
             tries += 1
             self._note_failure(trouble)
             if trouble.kind == "item" or tries >= TRIES:
-                raise Trouble("item", trouble.reason if trouble.kind == "item" else f"{TRIES} tries, last: {trouble.reason}")
+                raise Trouble(
+                    "item", trouble.reason if trouble.kind == "item" else f"{TRIES} tries, last: {trouble.reason}"
+                )
             backoff = min(LONGEST_BACKOFF, 0.5 * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
             await asyncio.sleep(backoff if trouble.wait is None else trouble.wait * random.uniform(1.0, 1.2))
 
@@ -218,13 +154,16 @@ class Client:
         return trouble
 
     async def _send(self, ask: Ask, messages: Messages) -> Answer:
+        import httpx2
+
         self.calls += 1
         try:
-            create = self._openai.chat.completions.with_raw_response.create
-            response = await asyncio.wait_for(create(**self._body(ask, messages)), self.endpoint.timeout)
+            # The raw response: typed parameters and a typed reply cost more CPU than all the rest of a call together.
+            call = self._openai.post("/chat/completions", body=self._body(ask, messages), cast_to=httpx2.Response)
+            response = await asyncio.wait_for(call, self.endpoint.timeout)
         except Exception as error:
             raise of_error(error) from None
-        return of_body(response.http_response.content)
+        return of_body(response.content)
 
     def _body(self, ask: Ask, messages: Messages) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.endpoint.model, "messages": messages, self._form.limit: self._room(ask)}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from litgpt_zh.translate import prompts
 from litgpt_zh.translate.agent import Mode
-from litgpt_zh.translate.client import Endpoint, estimate
+from litgpt_zh.translate.endpoint import Endpoint, estimate
 from litgpt_zh.translate.prompts import Country, Messages
 from litgpt_zh.translate.read import Item
 
@@ -49,7 +49,12 @@ def costs(
 
 
 def _item(
-    item: Item, country: Country, glossary: Mapping[str, str], first: Endpoint, second: Endpoint, found: dict[Mode, Cost]
+    item: Item,
+    country: Country,
+    glossary: Mapping[str, str],
+    first: Endpoint,
+    second: Endpoint,
+    found: dict[Mode, Cost],
 ) -> None:
     keys = prompts.keys_of(item, story=True)
     asked = prompts.draft(item, keys, "json_schema", country, glossary)
@@ -86,7 +91,9 @@ def table(count: int, found: Mapping[Mode, Cost]) -> str:
             scale = items / max(1, count)
             row = [f"{round(value * scale):,}" for value in (cost.calls, cost.tokens_in, cost.tokens_out)]
             if cost.calls:
-                lines.append(f"{mode:<12} {items:>9,} {row[0]:>10} {row[1]:>15} {row[2]:>15} {cost.money * scale:>12,.2f}")
+                lines.append(
+                    f"{mode:<12} {items:>9,} {row[0]:>10} {row[1]:>15} {row[2]:>15} {cost.money * scale:>12,.2f}"
+                )
     lines.append(
         f"supposed: {HAN_PER_WORD} Chinese characters per English word, criticisms of {CRITICISM} tokens, auto sends on "
         f"{COMPLAINED:.0%} of the drafts, no repairs; cost in the currency of the prices"

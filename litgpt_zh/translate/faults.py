@@ -6,8 +6,10 @@ with ``{"error": ...}``, a quota that will never come back dressed as "too many 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,17 +40,28 @@ class Trouble(Exception):
 
 def of_error(error: Exception) -> Trouble:
     """What an exception of the client means."""
-    if isinstance(error, (openai.APITimeoutError, TimeoutError)):
-        return Trouble("retry", "timeout", begun=True)
     if isinstance(error, openai.APIStatusError):
         return _of_status(error)
-    if isinstance(error, openai.APIConnectionError):
-        cause = error.__cause__
-        begun = type(cause).__name__ in ("ReadError", "RemoteProtocolError", "ReadTimeout")
-        return Trouble("retry", f"connection ({type(cause).__name__})", begun=begun)
-    if type(error).__module__.split(".")[0] in ("httpx", "httpx2", "httpcore", "aiohttp"):
-        return Trouble("retry", f"connection ({type(error).__name__})", begun=True)
+    causes = [type(cause).__name__ for cause in _chain(error)]
+    if any(name.startswith(_NEVER_THERE) for name in causes):
+        return Trouble("retry", "cannot connect")
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)) or "TimeoutError" in causes:
+        return Trouble("retry", "timeout", begun=True)
+    if isinstance(error, openai.APIConnectionError) or type(error).__module__.startswith(
+        ("httpx", "httpcore", "aiohttp")
+    ):
+        return Trouble("retry", "connection broken", begun=True)
     raise error
+
+
+_NEVER_THERE = ("ClientConnector", "ConnectError", "ConnectionRefused", "gaierror")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and its causes. The aiohttp transport calls a refused connection and a reset one a timeout: look below."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _of_status(error: openai.APIStatusError) -> Trouble:
@@ -57,7 +70,9 @@ def _of_status(error: openai.APIStatusError) -> Trouble:
     if wait is not None and wait > LONGEST_WAIT:
         return Trouble("fatal", f"HTTP {status}, asks to come back in {wait:.0f} s: {said}; run the same command then")
     if status == 402 or (status == 429 and _QUOTA.search(f"{said} {error.code} {error.type}")):
-        return Trouble("fatal", f"HTTP {status}, no credit left: {said}; top up the account and run the same command again")
+        return Trouble(
+            "fatal", f"HTTP {status}, no credit left: {said}; top up the account and run the same command again"
+        )
     if status == 401:
         return Trouble("fatal", f"HTTP 401, the key is missing or wrong: {said}; set the variable that key_env names")
     if status == 403:
@@ -116,9 +131,9 @@ def of_body(body: bytes) -> Answer:
     except (TypeError, KeyError, IndexError, AttributeError):
         raise Trouble("retry", "200 without choices", begun=True) from None
     usage = data.get("usage") or {}
-    counts = [usage.get(name) or -1 for name in ("prompt_tokens", "completion_tokens")]
+    tokens_in, tokens_out = (usage.get(name) or -1 for name in ("prompt_tokens", "completion_tokens"))
     finish = "refusal" if refusal and not text else str(choice.get("finish_reason") or "stop")
-    return Answer(text if isinstance(text, str) else str(text), finish, *counts)
+    return Answer(text if isinstance(text, str) else str(text), finish, tokens_in, tokens_out)
 
 
 def _said(body: Any) -> str:

@@ -70,7 +70,7 @@ class Ledger:
         row = self._db.execute(
             "SELECT text, finish, tokens_in, tokens_out, guessed FROM calls WHERE key = ?", (key,)
         ).fetchone()
-        return Answer(*row[:4], bool(row[4])) if row else None
+        return Answer(row[0], row[1], row[2], row[3], bool(row[4])) if row else None
 
     def put(self, key: bytes, answer: Answer, cost: float, seconds: float) -> None:
         with self._db:

@@ -56,7 +56,9 @@ def parse_reply(text: str, item: Item, keys: Sequence[str], style: Style) -> Par
         raise ReplyError(f"the list has {len(words)} entries, it must have {len(item.words)}")
     words = tuple(word.strip(" \t\n,，、.。；;“”\"'") for word in words)
     one_line = {name: "".join(values.get(name, "").split("\n")).strip() for name in ("summary", "sentence")}
-    return Parts(words=words, story=quotes(tidy(values.get("story", ""))), **{k: quotes(v) for k, v in one_line.items()})
+    return Parts(
+        words=words, story=quotes(tidy(values.get("story", ""))), **{k: quotes(v) for k, v in one_line.items()}
+    )
 
 
 def _json(text: str, keys: Sequence[str]) -> dict[str, Any]:
@@ -101,7 +103,5 @@ def quotes(text: str) -> str:
     for n, line in enumerate(lines):
         pieces = line.split('"')
         if len(pieces) % 2:
-            lines[n] = "".join(
-                piece + ("" if i == len(pieces) - 1 else "“”"[i % 2]) for i, piece in enumerate(pieces)
-            )
+            lines[n] = "".join(piece + ("" if i == len(pieces) - 1 else "“”"[i % 2]) for i, piece in enumerate(pieces))
     return "\n".join(lines)

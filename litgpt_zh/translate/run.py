@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from litgpt_zh.stage import UserError
 from litgpt_zh.translate.agent import Outcome, Plan
@@ -12,33 +12,42 @@ from litgpt_zh.translate.augment import record
 from litgpt_zh.translate.ledger import Results
 from litgpt_zh.translate.read import Item, Unread
 
+Input = TypeVar("Input")
 Translate = Callable[[Item], Awaitable[Outcome]]
 
 
-async def run(items: Iterator[Item | Unread], results: Results, translate: Translate, workers: int, bar: Any) -> None:
-    """Translate every item that ``results`` has not, and put down what became of it.
+async def in_workers(items: Iterator[Input], work: Callable[[Input], Awaitable[None]], workers: int) -> None:
+    """Do ``work`` for every item.
 
-    When the run has to stop, calls in flight are still received and kept; then the reason is raised.
+    When one worker has to stop, the calls in flight of the others are still received and kept; then the reason is raised.
 
     Raises:
         UserError: the endpoint refuses for good, or the budget is used up.
     """
-    todo = (item for item in items if not results.has(item.index))
 
     async def worker() -> None:
-        for item in todo:
-            if isinstance(item, Unread):
-                results.put(item.index, False, _dead(item.place, item.reason))
-            else:
-                outcome = await translate(item)
-                ok = outcome.parts is not None
-                results.put(item.index, ok, _kept(item, outcome) if ok else _lost(item, outcome))
-            bar.update()
+        for item in items:
+            await work(item)
 
     ended = await asyncio.gather(*(worker() for _ in range(workers)), return_exceptions=True)
     errors = [error for error in ended if isinstance(error, BaseException)]
     for error in sorted(errors, key=lambda error: isinstance(error, UserError)):
         raise error  # a defect before a reason to stop: it must not hide behind one
+
+
+async def run(items: Iterator[Item | Unread], results: Results, translate: Translate, workers: int, bar: Any) -> None:
+    """Translate every item that ``results`` has not, and put down what became of it."""
+
+    async def work(item: Item | Unread) -> None:
+        if isinstance(item, Unread):
+            results.put(item.index, False, _dead(item.place, item.reason))
+        else:
+            outcome = await translate(item)
+            ok = outcome.parts is not None
+            results.put(item.index, ok, _kept(item, outcome) if ok else _lost(item, outcome))
+        bar.update()
+
+    await in_workers((item for item in items if not results.has(item.index)), work, workers)
 
 
 def show(bar: Any, plan: Plan, spent: Callable[[], tuple[int, float]]) -> None:

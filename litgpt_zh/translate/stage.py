@@ -15,7 +15,8 @@ from litgpt_zh.stage import MANIFEST, Manifest, UserError, Workspace, open_stage
 from litgpt_zh.translate import estimate, prompts
 from litgpt_zh.translate.agent import Mode, Plan, translate_item
 from litgpt_zh.translate.augment import variants as variants_of
-from litgpt_zh.translate.client import Client, Endpoint
+from litgpt_zh.translate.client import Client
+from litgpt_zh.translate.endpoint import Endpoint
 from litgpt_zh.translate.glossary import read_glossary
 from litgpt_zh.translate.ledger import Ledger, Results
 from litgpt_zh.translate.limits import Budget
@@ -239,7 +240,13 @@ def _finish(stage: Workspace, job: _Job, results: Results, total: int, troubles:
 
 
 def _dry_run(
-    source: Any, sample: int | None, seed: int, country: Country, names: dict[str, str], first: Endpoint, second: Endpoint
+    source: Any,
+    sample: int | None,
+    seed: int,
+    country: Country,
+    names: dict[str, str],
+    first: Endpoint,
+    second: Endpoint,
 ) -> None:
     chosen = _sample(source, sample, seed)
     items = _items(source, chosen.indices if chosen else None)
@@ -255,5 +262,6 @@ def summary(counts: dict[str, Any]) -> str:
     return (
         f"{counts['items']:,} items, {counts['ok']:,} translated ({counts['records']:,} records), {counts['dead']:,} dead "
         f"letters; ledger: {ledger['calls']:,} answers, {ledger['tokens_in']:,} tokens in, {ledger['tokens_out']:,} out, "
-        f"cost {ledger['cost']:.2f}" + (f"; most dead letters: {first} (once more with --retry_failed true)" if first else "")
+        f"cost {ledger['cost']:.2f}"
+        + (f"; most dead letters: {first} (once more with --retry_failed true)" if first else "")
     )

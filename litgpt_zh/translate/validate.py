@@ -49,7 +49,9 @@ def problems(
     item: Item, parts: Parts, keys: Sequence[str], country: Country, glossary: Mapping[str, str]
 ) -> list[Problem]:
     """Everything that is wrong with ``parts``; empty when the record can be used."""
-    found = [problem for name in keys if name != "words" for problem in _text(name, getattr(parts, name), item, country)]
+    found = [
+        problem for name in keys if name != "words" for problem in _text(name, getattr(parts, name), item, country)
+    ]
     if "story" in keys:
         found += _story(item, parts.story, glossary)
     return found + _words(item, parts, keys) + _sentence(item, parts, keys) + _form(parts)
@@ -87,13 +89,17 @@ def _text(name: str, text: str, item: Item, country: Country) -> list[Problem]:
     if chinese_share(text) < CHINESE:
         found.append(Problem("chinese", f"{name} is not all in Chinese"))
     if _PREAMBLE.search(text) or _LABELLED.search(text):
-        found.append(Problem("preamble", f"{name} begins with a heading or an introduction; write only the translation"))
+        found.append(
+            Problem("preamble", f"{name} begins with a heading or an introduction; write only the translation")
+        )
     if _MARKS.search(text) or plain(text) != text:
         found.append(Problem("marks", f"{name} contains tags or markup"))
     here = sum(c in _SIMPLIFIED for c in text), sum(c in _TRADITIONAL for c in text)
     right, wrong = here if country == "大陆" else here[::-1]
     if wrong > right * 0.1:
-        found.append(Problem("script", f"{name} must be in {'Simplified' if country == '大陆' else 'Traditional'} characters"))
+        found.append(
+            Problem("script", f"{name} must be in {'Simplified' if country == '大陆' else 'Traditional'} characters")
+        )
     return found
 
 
@@ -140,7 +146,7 @@ def stands_in(word: str, story: str) -> bool:
 
 
 def _sentence_there(item: Item) -> bool:
-    return " ".join(item.sentence.split()).strip(" .!?\"").lower() in " ".join(item.story.split()).lower()
+    return " ".join(item.sentence.split()).strip(' .!?"').lower() in " ".join(item.story.split()).lower()
 
 
 def _sentence(item: Item, parts: Parts, keys: Sequence[str]) -> list[Problem]:
@@ -155,7 +161,9 @@ def _form(parts: Parts) -> list[Problem]:
     asked = Constraints(parts.words, (), parts.summary, parts.sentence)
     if not asked or parse(render(asked)) == asked:
         return []
-    return [Problem("form", "words, summary and sentence must be plain text without headings, lists or commas in a word")]
+    return [
+        Problem("form", "words, summary and sentence must be plain text without headings, lists or commas in a word")
+    ]
 
 
 def _alike(one: str, other: str) -> float:
