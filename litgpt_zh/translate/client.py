@@ -21,7 +21,8 @@ from litgpt_zh.translate.reply import schema
 
 TRIES = 8
 """Attempts at one call; with the back-off the last comes a minute or two after the first."""
-LONGEST_BACKOFF = 30.0
+BACKOFF, LONGEST_BACKOFF = 0.5, 30.0
+"""Seconds after the first failure, doubled after each, up to the longest."""
 _WEAKER: dict[str, Style] = {"json_schema": "json_object", "json_object": "delimiters"}
 
 
@@ -110,7 +111,7 @@ class Client:
                 raise Trouble(
                     "item", trouble.reason if trouble.kind == "item" else f"{TRIES} tries, last: {trouble.reason}"
                 )
-            backoff = min(LONGEST_BACKOFF, 0.5 * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
+            backoff = min(LONGEST_BACKOFF, BACKOFF * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
             await asyncio.sleep(backoff if trouble.wait is None else trouble.wait * random.uniform(1.0, 1.2))
 
     async def _attempt(self, ask: Ask, key: bytes) -> Answer | Trouble:
@@ -148,7 +149,7 @@ class Client:
         if trouble.begun:
             self._ledger.lose(*used, self.endpoint.cost(*used), trouble.reason)
         if trouble.overload and shared:
-            self._pause.extend(trouble.wait if trouble.wait is not None else 1.0)
+            self._pause.extend(trouble.wait if trouble.wait is not None else 2 * BACKOFF)
         if trouble.kind == "fatal":
             self._stop(trouble.reason)
         return trouble

@@ -125,10 +125,10 @@ def parse_block(text: str) -> dict[str, str] | None:
 def _parts(fields: dict[str, Any]) -> dict[str, Any]:
     text = tidy(str(fields.get("text") or ""))
     found: dict[str, Any] = {name: fields.get(name) or "" for name in ("words", "features", "summary", "sentence")}
-    block = parse_block(text)
-    if block and "story" in block:
-        found.update(block)
-    return {**found, "story": (block or {}).get("story", text)}
+    block = parse_block(text) or {}
+    if "story" in block or _LABEL.match(text):
+        return {**found, "story": "", **block}
+    return {**found, "story": text}
 
 
 def _split(value: Any) -> list[str]:

@@ -18,6 +18,7 @@ RATIO = (0.7, 3.5)
 """Chinese characters per English word. Children's stories lie near 1.6; outside these bounds something is missing or
 was added."""
 CHINESE = 0.9
+_DIGITS = re.compile(r"[0-9]+")
 _CLOSED = re.compile(r"[。！？…～!?.][”’」』）\"'*]*\Z")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _WORD = re.compile(r"[A-Za-z']+")
@@ -86,7 +87,7 @@ def _text(name: str, text: str, item: Item, country: Country) -> list[Problem]:
     if not text:
         return [Problem("empty", f"{name} is empty")]
     found = []
-    if chinese_share(text) < CHINESE:
+    if chinese_share(_DIGITS.sub("", text)) < CHINESE:
         found.append(Problem("chinese", f"{name} is not all in Chinese"))
     if _PREAMBLE.search(text) or _LABELLED.search(text):
         found.append(
