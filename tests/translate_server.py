@@ -14,6 +14,7 @@ import random
 import re
 import sys
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -146,6 +147,7 @@ class Server:
         )
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
+        arrived = time.monotonic()
         body = await request.json()
         key = hashlib.sha256(json.dumps(body["messages"]).encode()).hexdigest()
         number = self.calls[key]
@@ -155,9 +157,9 @@ class Server:
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
         try:
-            if self.latency:
-                await asyncio.sleep(self.latency)
-            return await self._reply(request, body, key, self._kind(key, number))
+            text = answer(body["messages"])  # before the sleep: the latency is the whole time of a call
+            await asyncio.sleep(max(0.0, arrived + self.latency - time.monotonic()))
+            return await self._reply(request, body, text, self._kind(key, number))
         finally:
             self.busy -= 1
 
@@ -167,7 +169,7 @@ class Server:
             return dice.choice(self.kinds)
         return self.script[number] if number < len(self.script) else "ok"
 
-    async def _reply(self, request: web.Request, body: dict[str, Any], key: str, kind: str) -> web.StreamResponse:
+    async def _reply(self, request: web.Request, body: dict[str, Any], text: str, kind: str) -> web.StreamResponse:
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
             got = request.headers.get("Authorization", "")
             return _error(401, f"Incorrect API key provided: {got.removeprefix('Bearer ')}")
@@ -181,7 +183,6 @@ class Server:
             return _error(int(status), "as scheduled", header)
         if kind == "quota":
             return _error(429, "You exceeded your current quota", code="insufficient_quota")
-        text = answer(body["messages"])
         if kind in _BODIES:
             return web.Response(
                 body=_BODIES[kind].encode(), content_type="text/html" if kind == "html" else "application/json"
