@@ -133,7 +133,7 @@ class _Walk:
         ask = Ask(build, self.keys, self.attempt)
         while True:
             answer = await self._ask(step, client, ask)
-            parts, found = self._read(answer, client.style)
+            parts, found = self._read(answer)
             if parts and (not self.best or len(found) <= len(self.found)):
                 self.best, self.found = parts, found
             elif not self.best:
@@ -150,13 +150,13 @@ class _Walk:
         texts = [problem.text for problem in found]
         return Ask(lambda style: prompts.repair(build(style), answer.text, texts), self.keys, ask.attempt + 1)
 
-    def _read(self, answer: Answer, style: Style) -> tuple[Parts | None, list[Problem]]:
+    def _read(self, answer: Answer) -> tuple[Parts | None, list[Problem]]:
         self.raw = answer.text
         found = _unusable(answer)
         parts = None
         if not found:
             try:
-                parts = settle_sentence(self.item, parse_reply(answer.text, self.item, self.keys, style))
+                parts = settle_sentence(self.item, parse_reply(answer.text, self.item, self.keys, answer.style))
                 found = problems(self.item, parts, self.keys, self.plan.country, self.names)
             except ReplyError as error:
                 found = [Problem("keys", str(error))]

@@ -21,7 +21,7 @@ from litgpt_zh.translate.reply import schema
 
 TRIES = 8
 """Attempts at one call; with the back-off the last comes a minute or two after the first."""
-BACKOFF, LONGEST_BACKOFF = 0.5, 30.0
+BACKOFF, LONGEST_BACKOFF = 0.4, 30.0
 """Seconds after the first failure, doubled after each, up to the longest."""
 _WEAKER: dict[str, Style] = {"json_schema": "json_object", "json_object": "delimiters"}
 
@@ -70,16 +70,15 @@ class Client:
             Trouble: of kind ``item``, this request will not be answered.
             UserError: the run cannot go on.
         """
-        parameters = {"temperature": self.endpoint.temperature, "max_tokens": self._room(ask)}
-        key = call_key(str(self.endpoint.model), parameters, ask.build(self.style), ask.attempt)
+        key = self._key_of(ask, ask.build(self.style))
         while key in self._flights:
             await asyncio.wait([self._flights[key]])
         found = self._ledger.get(key)
         if found:
-            return found
+            return replace(found, style=self.style)
         flight = self._flights[key] = asyncio.get_running_loop().create_future()
         try:
-            return await self._call(ask, key)
+            return await self._call(ask)
         finally:
             del self._flights[key]
             flight.set_result(None)  # type: ignore[arg-type]  # the others read the ledger
@@ -90,61 +89,59 @@ class Client:
     def _room(self, ask: Ask) -> int:
         return self.endpoint.max_tokens * (2 if ask.roomy else 1)
 
-    async def _call(self, ask: Ask, key: bytes) -> Answer:
+    def _key_of(self, ask: Ask, messages: Messages) -> bytes:
+        parameters = {"temperature": self.endpoint.temperature, "max_tokens": self._room(ask)}
+        return call_key(str(self.endpoint.model), parameters, messages, ask.attempt)
+
+    async def _call(self, ask: Ask) -> Answer:
         tries = 0
         while True:
-            form = replace(self._form)
-            trouble = await self._attempt(ask, key)
-            if isinstance(trouble, Answer):
-                return trouble
-            self.troubles[trouble.reason.partition(":")[0]] += 1
-            if trouble.kind == "adapt":
-                if form == self._form:  # else another worker has learnt it meanwhile
-                    self._adapt(trouble.reason)
-                if form.style != self.style:
-                    parameters = {"temperature": self.endpoint.temperature, "max_tokens": self._room(ask)}
-                    key = call_key(str(self.endpoint.model), parameters, ask.build(self.style), ask.attempt)
+            result = await self._attempt(ask)
+            if isinstance(result, Answer):
+                return result
+            self.troubles[result.reason.partition(":")[0]] += 1
+            if result.kind == "adapt":
                 continue
             tries += 1
-            self._note_failure(trouble)
-            if trouble.kind == "item" or tries >= TRIES:
-                raise Trouble(
-                    "item", trouble.reason if trouble.kind == "item" else f"{TRIES} tries, last: {trouble.reason}"
-                )
+            self._note_failure(result)
+            if result.kind == "item" or tries >= TRIES:
+                last = f"{TRIES} tries, the last: " if result.kind == "retry" else ""
+                raise Trouble("item", last + result.reason)
             backoff = min(LONGEST_BACKOFF, BACKOFF * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
-            await asyncio.sleep(backoff if trouble.wait is None else trouble.wait * random.uniform(1.0, 1.2))
+            await asyncio.sleep(backoff if result.wait is None else result.wait * random.uniform(1.0, 1.2))
 
-    async def _attempt(self, ask: Ask, key: bytes) -> Answer | Trouble:
+    async def _attempt(self, ask: Ask) -> Answer | Trouble:
         """One attempt, with everything that has to be asked before and settled after."""
-        messages = ask.build(self.style)
-        guess_in = sum(estimate(message["content"]) + 8 for message in messages)
-        worst_in, worst_out = round(guess_in * 1.3) + 50, self._room(ask)
         await self._gate.enter()
         held, answer, trouble = None, None, None
         try:
             await self._pause.over()
             self._go_on()
+            form = replace(self._form)  # another worker may learn a better one while this attempt is under way
+            messages = ask.build(form.style)
+            guess_in = sum(estimate(message["content"]) + 8 for message in messages)
+            worst_in, worst_out = round(guess_in * 1.3) + 50, self._room(ask)
             held = await self._reserve(worst_in, worst_out)
             self._go_on()
             await self._requests.take(1)
             await self._tokens.take(guess_in + worst_out)
             started = time.perf_counter()
             try:
-                answer = self._counted(await self._send(ask, messages), guess_in)
+                answer = self._counted(await self._send(form.body(self.endpoint, ask, messages, worst_out)), guess_in)
             except Trouble as error:
                 trouble = replace_reason(error, redact(error.reason, self._key))
             seconds = time.perf_counter() - started
         finally:
             shared = self._gate.leave(bool(trouble and trouble.overload))
-            used = (answer.tokens_in, answer.tokens_out) if answer else (worst_in, worst_out)
             if held:
+                used = (answer.tokens_in, answer.tokens_out) if answer else (worst_in, worst_out)
                 billed = used if answer or (trouble and trouble.begun) else (0, 0)
                 self._budget.settle(held, sum(billed), self.endpoint.cost(*billed))
         if answer:
             self._tokens.give_back(guess_in + worst_out - sum(used))
-            self._ledger.put(key, answer, self.endpoint.cost(*used), seconds)
+            self._ledger.put(self._key_of(ask, messages), answer, self.endpoint.cost(*used), seconds)
             self._in_a_row, self._succeeded = 0, True
-            return answer
+            return replace(answer, style=form.style)
         assert trouble is not None
         if trouble.begun:
             self._ledger.lose(*used, self.endpoint.cost(*used), trouble.reason)
@@ -152,30 +149,21 @@ class Client:
             self._pause.extend(trouble.wait if trouble.wait is not None else 2 * BACKOFF)
         if trouble.kind == "fatal":
             self._stop(trouble.reason)
+        if trouble.kind == "adapt" and form == self._form:
+            self._adapt(trouble.reason)
         return trouble
 
-    async def _send(self, ask: Ask, messages: Messages) -> Answer:
+    async def _send(self, body: dict[str, Any]) -> Answer:
         import httpx2
 
         self.calls += 1
         try:
             # The raw response: typed parameters and a typed reply cost more CPU than all the rest of a call together.
-            call = self._openai.post("/chat/completions", body=self._body(ask, messages), cast_to=httpx2.Response)
+            call = self._openai.post("/chat/completions", body=body, cast_to=httpx2.Response)
             response = await asyncio.wait_for(call, self.endpoint.timeout)
         except Exception as error:
             raise of_error(error) from None
         return of_body(response.content)
-
-    def _body(self, ask: Ask, messages: Messages) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self.endpoint.model, "messages": messages, self._form.limit: self._room(ask)}
-        if self._form.temperature and self.endpoint.temperature is not None:
-            body["temperature"] = self.endpoint.temperature
-        if ask.keys and self.style == "json_schema":
-            strict = {"name": "translation", "strict": True, "schema": schema(ask.keys)}
-            body["response_format"] = {"type": "json_schema", "json_schema": strict}
-        elif ask.keys and self.style == "json_object":
-            body["response_format"] = {"type": "json_object"}
-        return body
 
     def _counted(self, answer: Answer, guess_in: int) -> Answer:
         """With our own estimate where the server gave no usage, or only zeros."""
@@ -198,9 +186,10 @@ class Client:
 
     def _note_failure(self, trouble: Trouble) -> None:
         self._in_a_row += 1
-        if not self._succeeded and trouble.kind == "item" and self._in_a_row >= 5:
-            self._stop(f"the first calls were all refused: {trouble.reason}")
-        if self._in_a_row >= self._most_in_a_row:
+        if trouble.kind == "item":
+            if not self._succeeded and self._in_a_row >= 5:
+                self._stop(f"the first calls were all refused: {trouble.reason}")
+        elif self._in_a_row >= self._most_in_a_row:
             self._stop(f"{self._in_a_row} attempts failed in a row, the last with {trouble.reason}; is the server up? The "
                        "same command goes on where it was")  # fmt: skip
 
@@ -231,6 +220,18 @@ class _Form:
 
     def text(self) -> str:
         return f"{self.style} {self.limit} {self.temperature}"
+
+    def body(self, endpoint: Endpoint, ask: Ask, messages: Messages, room: int) -> dict[str, Any]:
+        """The request."""
+        body: dict[str, Any] = {"model": endpoint.model, "messages": messages, self.limit: room}
+        if self.temperature and endpoint.temperature is not None:
+            body["temperature"] = endpoint.temperature
+        if ask.keys and self.style == "json_schema":
+            strict = {"name": "translation", "strict": True, "schema": schema(ask.keys)}
+            body["response_format"] = {"type": "json_schema", "json_schema": strict}
+        elif ask.keys and self.style == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        return body
 
     def without(self, parameter: str, may_step_down: bool) -> bool:
         """Do without ``parameter``; False when that is not possible."""

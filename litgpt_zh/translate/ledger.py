@@ -34,6 +34,8 @@ class Answer:
     tokens_in: int
     tokens_out: int
     guessed: bool = False
+    style: str = ""
+    """form of reply that was asked for; not kept"""
 
 
 @dataclass(frozen=True)

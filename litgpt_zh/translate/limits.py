@@ -50,11 +50,18 @@ class Gate:
         self._seen = 0
 
     async def enter(self) -> None:
-        while self.busy >= max(1, int(self.limit)):
-            here = asyncio.get_running_loop().create_future()
-            self._waiting.append(here)
+        """Wait for a place, first come first served; whoever leaves hands the place over."""
+        if not self._waiting and self.busy < int(self.limit):
+            self.busy += 1
+            return
+        here = asyncio.get_running_loop().create_future()
+        self._waiting.append(here)
+        try:
             await here
-        self.busy += 1
+        except asyncio.CancelledError:
+            if here.done() and not here.cancelled():
+                self.busy -= 1
+            raise
 
     def leave(self, overloaded: bool) -> bool:
         """Returns whether the server is overloaded for everyone, not just for this call."""
@@ -67,12 +74,11 @@ class Gate:
                 self.limit, self._seen = max(1.0, self.limit * 0.75), 0
             elif not common and self.limit < self.most:
                 self.limit, self._seen = min(self.most, self.limit + 1), 0
-        room = int(self.limit) - self.busy
-        while self._waiting and room > 0:
+        while self._waiting and self.busy < int(self.limit):
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
-                room -= 1
+                self.busy += 1
         return overloaded and common
 
 

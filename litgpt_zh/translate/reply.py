@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from litgpt_zh.corpus.clean import tidy
-from litgpt_zh.translate.prompts import Style
 from litgpt_zh.translate.read import Item
 
 _THINKING = re.compile(r"\A\s*<think>.*?</think>", re.S)
@@ -43,7 +42,7 @@ def schema(keys: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def parse_reply(text: str, item: Item, keys: Sequence[str], style: Style) -> Parts:
+def parse_reply(text: str, item: Item, keys: Sequence[str], style: str) -> Parts:
     """The parts in ``text``.
 
     Raises:

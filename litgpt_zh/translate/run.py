@@ -16,8 +16,9 @@ Input = TypeVar("Input")
 Translate = Callable[[Item], Awaitable[Outcome]]
 
 
-async def in_workers(items: Iterator[Input], work: Callable[[Input], Awaitable[None]], workers: int) -> None:
-    """Do ``work`` for every item.
+async def in_workers(items: Iterator[Input], work: Callable[[Input], Awaitable[None]], concurrency: int) -> None:
+    """Do ``work`` for every item, with a quarter more workers than calls may be in flight: the client's gate keeps to
+    ``concurrency``, and a worker that waits after a trouble, or checks an answer, leaves its place to another.
 
     When one worker has to stop, the calls in flight of the others are still received and kept; then the reason is raised.
 
@@ -29,13 +30,15 @@ async def in_workers(items: Iterator[Input], work: Callable[[Input], Awaitable[N
         for item in items:
             await work(item)
 
-    ended = await asyncio.gather(*(worker() for _ in range(workers)), return_exceptions=True)
+    ended = await asyncio.gather(*(worker() for _ in range(concurrency + concurrency // 4)), return_exceptions=True)
     errors = [error for error in ended if isinstance(error, BaseException)]
     for error in sorted(errors, key=lambda error: isinstance(error, UserError)):
         raise error  # a defect before a reason to stop: it must not hide behind one
 
 
-async def run(items: Iterator[Item | Unread], results: Results, translate: Translate, workers: int, bar: Any) -> None:
+async def run(
+    items: Iterator[Item | Unread], results: Results, translate: Translate, concurrency: int, bar: Any
+) -> None:
     """Translate every item that ``results`` has not, and put down what became of it."""
 
     async def work(item: Item | Unread) -> None:
@@ -47,7 +50,7 @@ async def run(items: Iterator[Item | Unread], results: Results, translate: Trans
             results.put(item.index, ok, _kept(item, outcome) if ok else _lost(item, outcome))
         bar.update()
 
-    await in_workers((item for item in items if not results.has(item.index)), work, workers)
+    await in_workers((item for item in items if not results.has(item.index)), work, concurrency)
 
 
 def show(bar: Any, plan: Plan, spent: Callable[[], tuple[int, float]]) -> None:
