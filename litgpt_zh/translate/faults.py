@@ -84,9 +84,9 @@ def _of_status(error: openai.APIStatusError) -> Trouble:
         adaptable = name and _UNKNOWN.search(said) and "context length" not in said
         return Trouble("adapt", str(name)) if adaptable else Trouble("item", f"HTTP {status}: {said}")
     if status == 429 or status == 503:
-        return Trouble("retry", f"HTTP {status}", wait, overload=True)
+        return Trouble("retry", f"HTTP {status}: {said}", wait, overload=True)
     if status in (408, 409) or status >= 500:
-        return Trouble("retry", f"HTTP {status}", wait)
+        return Trouble("retry", f"HTTP {status}: {said}", wait)
     return Trouble("item", f"HTTP {status}: {said}")
 
 

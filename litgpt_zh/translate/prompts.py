@@ -59,7 +59,7 @@ def fit(item: Item, keys: Sequence[str], style: Style, country: Country, glossar
         " The Chinese story exists already: translate only the parts you are sent. Each of the words must stand in the "
         "Chinese story exactly as you write it, so copy it from there."
     )
-    story = f"The English story:\n{item.story}\n\nThe Chinese story:\n{item.given}\n\n"
+    story = f"The Chinese story:\n{item.given}\n\n"  # the English one would double the price and add nothing
     return [
         {"role": "system", "content": _expert(country) + task + "\n" + _form(style)},
         {"role": "user", "content": story + _names(glossary) + _packed(item, keys, style)},
