@@ -18,7 +18,10 @@ OURS = {
     "tokenizer": ("litgpt_zh.tokenizer.train:train_tokenizer", "a BPE vocabulary made for the corpus"),
     "tokens": ("litgpt_zh.tokens.stage:tokens", "stories -> packed blocks of token ids"),
     "instructions": ("litgpt_zh.instruct.stage:instructions", "instruction data -> masked token ids for SFT"),
-    "translate": ("litgpt_zh.translate.stage:translate", "English instruction data -> Chinese records, by any endpoint"),
+    "translate": (
+        "litgpt_zh.translate.stage:translate",
+        "English instruction data -> Chinese records, by any endpoint",
+    ),
     "glossary": ("litgpt_zh.translate.names:glossary", "one Chinese spelling for each name, by vote over a pilot"),
     "chat": ("litgpt_zh.generate.chat:chat", "talk to a checkpoint; Chinese streams whole"),
     "evaluate_stories": ("litgpt_zh.evaluate.stage:evaluate_stories", "does the model do what it is asked? score card"),

@@ -55,8 +55,6 @@ def answer(messages: list[dict[str, str]]) -> str:
     system, user = messages[0]["content"], messages[1]["content"]
     if "who reviews" in system:
         return "- 第一句可以更自然。"
-    if system.startswith("You grade"):
-        return "5"
     if "JSON list of names" in system:
         return json.dumps({name: han(name) for name in json.loads(user[user.rindex("[") :])}, ensure_ascii=False)
     found = re.search(r"Write these names so: (.*)\n", user)
@@ -90,6 +88,7 @@ class Server:
     seed: int = 0
     refuses: tuple[str, ...] = ()
     usage: bool = True
+    grade: str = "5"
     key: str = ""
     calls: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -157,7 +156,7 @@ class Server:
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
         try:
-            text = answer(body["messages"])  # before the sleep: the latency is the whole time of a call
+            text = self.grade if _graded(body) else answer(body["messages"])  # before the sleep: the latency is the whole time of a call
             await asyncio.sleep(max(0.0, arrived + self.latency - time.monotonic()))
             return await self._reply(request, body, text, self._kind(key, number))
         finally:
@@ -229,6 +228,10 @@ class Server:
                 await response.write(bytes([byte]))
                 await asyncio.sleep(0.05)
         return response
+
+
+def _graded(body: dict[str, Any]) -> bool:
+    return str(body["messages"][0]["content"]).startswith("You grade")
 
 
 def _edit(change: Any) -> Any:

@@ -96,7 +96,7 @@ def translate(
     try:
         round = _round(Path(out_dir), book, retry_failed)
         settings = {
-            "source": source, "mode": mode, "endpoint": first.identity(), "second": refine.identity() if second else None,
+            "mode": mode, "endpoint": first.identity(), "second": refine.identity() if second else None,
             "judge": judge, "country": country, "sample": sample, "variants": variants, "seed": seed,
             "prompts": prompts.VERSION, "round": round,
         }  # fmt: skip
