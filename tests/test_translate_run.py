@@ -1,6 +1,7 @@
 """The whole stage against a real HTTP server on loopback whose faults are scheduled and whose log is the truth."""
 
 import asyncio
+import itertools
 import json
 import shutil
 import signal
@@ -22,7 +23,7 @@ from litgpt_zh.translate import client as client_module
 from litgpt_zh.translate.client import Ask, Client
 from litgpt_zh.translate.endpoint import Endpoint
 from litgpt_zh.translate.ledger import Ledger
-from litgpt_zh.translate.limits import Budget
+from litgpt_zh.translate.limits import Budget, Pace, Pause
 from litgpt_zh.translate.names import glossary
 from litgpt_zh.translate.read import Item, read_items
 from litgpt_zh.translate.stage import translate
@@ -317,6 +318,37 @@ def test_no_more_calls_at_a_time_than_allowed(tmp_path: Path) -> None:
     with Server(latency=0.03) as server:
         go(server, tmp_path / "out", source=str(source), concurrency=7)
     assert server.most_busy == 7
+
+
+def test_a_common_overload_pauses_everybody_as_long_as_the_server_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    extend = Pause.extend
+    monkeypatch.setattr(Pause, "extend", lambda self, seconds: (asked.append(seconds), extend(self, seconds))[1])
+    with Server(script=("429 0.05",)) as server:
+        go(server, tmp_path / "common")
+        assert len(asked) > 1 and set(asked) == {0.05}
+        asked.clear()
+        turn = itertools.count()
+        server._kind = lambda key, n: "429 0.05" if next(turn) == 15 else "ok"  # type: ignore[method-assign]
+        counts = go(server, tmp_path / "stray")
+    assert counts["ok"] == ITEMS and counts["troubles"] == {"HTTP 429": 1} and asked == []
+
+
+def test_the_token_limit_is_settled_with_what_was_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[float] = []
+    take = Pace.take
+    monkeypatch.setattr(Pace, "give_back", lambda self, amount: taken.append(-amount))
+
+    async def counted(self: Pace, amount: float) -> None:
+        taken.append(amount)
+        await take(self, amount)
+
+    monkeypatch.setattr(Pace, "take", counted)
+    with Server() as server:
+        go(server, tmp_path / "out", endpoint=Endpoint(server.url, "m", tokens_per_minute=10**9))
+    assert sum(taken) == server.total + server.billed  # one request each, and the tokens that were billed
 
 
 def test_equal_requests_are_sent_once(tmp_path: Path) -> None:
