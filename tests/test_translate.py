@@ -242,6 +242,11 @@ def test_paragraphs_and_names() -> None:
     assert rules(GOOD, glossary={"Tom": "汤米"}) == {"names"}
 
 
+def test_an_english_story_without_an_end_asks_for_none() -> None:
+    item = Item(0, "", "A cat sat on the mat and the dog ran", group="g")
+    assert rules(Parts(story="一只猫坐在垫子上，小狗跑了"), item) == set()
+
+
 def test_traditional_is_asked_for_in_taiwan() -> None:
     simplified = "他们说这个时候还没来，妈妈让我们听话。"
     item = Item(0, "", "They say it is not yet time, and mother tells us to be good.", group="g")

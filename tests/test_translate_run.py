@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from translate_server import Server, han
 
+from litgpt_zh.__main__ import main
 from litgpt_zh.constraints import parse
 from litgpt_zh.instruct.stage import instructions
 from litgpt_zh.prompts import INSTRUCTION
@@ -448,6 +449,25 @@ def test_records_feed_sft_unchanged(tmp_path: Path) -> None:
         str(tmp_path / "out"), ROOT / "tokenizer", tmp_path / "sft", block_size=2048, val_share=0.2, workers=1
     )
     assert made.counts["read"] == made.counts["kept"] == counts["records"] and made.counts["dropped"] == {}
+
+
+def test_the_recipe_runs_as_it_is_written(tmp_path: Path) -> None:
+    recipe = str(ROOT / "recipes" / "translate.yaml")
+    with Server() as server:
+        main(["translate", "--config", recipe, "--endpoint.base_url", server.url, "--out_dir", str(tmp_path / "out")])
+    counts = Manifest.read(tmp_path / "out").counts
+    assert (counts["ok"], server.total) == (ITEMS, ITEMS) and sum(
+        after for _, after in counts["combinations"].values()
+    ) == ITEMS
+
+
+def test_storybooks_have_references(tmp_path: Path) -> None:
+    source = ROOT.parent / "shared" / "data" / "storybooks.jsonl"
+    if not source.is_file():
+        pytest.skip("no shared data")
+    with Server() as server:
+        counts = go(server, tmp_path / "out", source=str(source), concurrency=16)
+    assert counts["ok"] + counts["dead"] == len(lines(source)) and "chrf" in counts
 
 
 def test_a_glossary_from_a_pilot_and_its_use(tmp_path: Path) -> None:
