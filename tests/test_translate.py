@@ -247,6 +247,20 @@ def test_an_english_story_without_an_end_asks_for_none() -> None:
     assert rules(Parts(story="一只猫坐在垫子上，小狗跑了"), item) == set()
 
 
+def test_what_people_translated_passes() -> None:
+    source = Path(__file__).parents[2] / "shared" / "data" / "storybooks.jsonl"
+    if not source.is_file():
+        pytest.skip("no shared data")
+    found: Counter[str] = Counter()
+    for item in read_items(str(source)):
+        assert isinstance(item, Item)
+        found.update(
+            {problem.rule for problem in problems(item, Parts(story=item.given), ("story",), "大陆", {})} or {"none"}
+        )
+    # four stories have no punctuation at their end, and one has a 馬 among simplified characters
+    assert found == {"none": 31, "closing": 4, "script": 1}
+
+
 def test_traditional_is_asked_for_in_taiwan() -> None:
     simplified = "他们说这个时候还没来，妈妈让我们听话。"
     item = Item(0, "", "They say it is not yet time, and mother tells us to be good.", group="g")

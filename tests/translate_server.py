@@ -156,7 +156,9 @@ class Server:
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
         try:
-            text = self.grade if _graded(body) else answer(body["messages"])  # before the sleep: the latency is the whole time of a call
+            text = (
+                self.grade if _graded(body) else answer(body["messages"])
+            )  # before the sleep: the latency is the whole time of a call
             await asyncio.sleep(max(0.0, arrived + self.latency - time.monotonic()))
             return await self._reply(request, body, text, self._kind(key, number))
         finally:

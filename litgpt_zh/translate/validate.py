@@ -15,8 +15,8 @@ from litgpt_zh.translate.read import Item
 from litgpt_zh.translate.reply import Parts
 
 RATIO = (0.7, 3.5)
-"""Chinese characters per English word. Children's stories lie near 1.6; outside these bounds something is missing or
-was added."""
+"""Chinese characters per English word. 36 picture books translated by people lie between 0.9 and 2.2, in the middle 1.5;
+outside these wider bounds something is missing or was added."""
 CHINESE = 0.9
 _DIGITS = re.compile(r"[0-9]+")
 _CLOSED = re.compile(r"[。！？…～!?.][”’」』）\"'*]*\Z")
