@@ -408,34 +408,55 @@ def test_another_mode_a_larger_sample_or_a_lost_folder_find_paid_answers_again(t
     assert server.total == 3 * ITEMS and counts["ok"] == ITEMS
 
 
+def command(server: Server, source: Path, out: Path, workers: int) -> list[str]:
+    return [
+        sys.executable, "-m", "litgpt_zh", "translate", "--source", str(source), "--out_dir", str(out),
+        "--mode", "reflect", "--concurrency", str(workers), "--endpoint.base_url", server.url, "--endpoint.model", "m",
+    ]  # fmt: skip
+
+
+def stopped(server: Server, line: list[str], calls: int, how: signal.Signals) -> subprocess.Popen[str]:
+    """Start the command, and send it ``how`` when the server has seen so many calls."""
+    process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while server.total < calls:
+        assert process.poll() is None, "finished before it was stopped"
+        time.sleep(0.005)
+    process.send_signal(how)
+    return process
+
+
 def test_killed_again_and_again_nothing_is_lost_or_paid_twice(tmp_path: Path) -> None:
     source, workers, kills = english(tmp_path / "a.txt", 60), 8, 3
-    options = {"mode": "reflect", "concurrency": workers}
     with Server(latency=0.1) as server:
-        go(server, tmp_path / "whole", source=str(source), **options)
+        go(server, tmp_path / "whole", source=str(source), mode="reflect", concurrency=workers)
         plan = server.total
         assert plan == 180
-        command = [
-            sys.executable, "-m", "litgpt_zh", "translate", "--source", str(source), "--out_dir", str(tmp_path / "out"),
-            "--mode", "reflect", "--concurrency", str(workers), "--endpoint.base_url", server.url, "--endpoint.model", "m",
-        ]  # fmt: skip
+        line = command(server, source, tmp_path / "out", workers)
         for n in range(1, kills + 1):
-            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while server.total < plan + n * 40:
-                assert process.poll() is None, "finished before it was killed"
-                time.sleep(0.005)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+            stopped(server, line, plan + n * 40, signal.SIGKILL).communicate(timeout=60)
+        done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         extra = server.total - 2 * plan
         assert 0 < extra <= kills * workers
         total = server.total
-        assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120).returncode == 0
+        assert subprocess.run(line, cwd=ROOT, capture_output=True, timeout=120).returncode == 0
         assert server.total == total
     for name in ("records.jsonl", "dead.jsonl"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert Manifest.read(tmp_path / "out").counts["ok"] == 60
+
+
+def test_ctrl_c_receives_what_is_in_flight(tmp_path: Path) -> None:
+    source, workers = english(tmp_path / "a.txt", 30), 8
+    with Server(latency=0.2) as server:
+        line = command(server, source, tmp_path / "out", workers)
+        process = stopped(server, line, 20, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 1 and "goes on where it was" in said and "Traceback" not in said
+        assert server.total < 90
+        assert subprocess.run(line, cwd=ROOT, capture_output=True, timeout=120).returncode == 0
+        assert server.total == 90  # not one call was made twice
+    assert Manifest.read(tmp_path / "out").counts["ledger"]["calls"] == 90
 
 
 # Onward

@@ -18,7 +18,7 @@ from litgpt_zh.translate.endpoint import Endpoint
 from litgpt_zh.translate.faults import Trouble
 from litgpt_zh.translate.ledger import Ledger
 from litgpt_zh.translate.limits import Budget
-from litgpt_zh.translate.run import in_workers
+from litgpt_zh.translate.run import gentle_stop, in_workers
 
 _MID_SENTENCE = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+\b")
 _NO_NAMES = frozenset(
@@ -126,7 +126,8 @@ async def _vote(
             bar.update()
 
         try:
-            await in_workers(pairs, ask, concurrency)
+            with gentle_stop([client]):
+                await in_workers(pairs, ask, concurrency)
         finally:
             await client.close()
     return votes

@@ -35,7 +35,7 @@ _MEANING = {
 }
 _RULES = (
     "Plain, natural words a small child understands; do not add, explain or leave out anything. "
-    "Chinese punctuation throughout, speech in “ ”. No English words, no notes, no headings."
+    "Chinese punctuation throughout, speech in {quotes}. No English words, no notes, no headings."
 )
 
 
@@ -130,7 +130,8 @@ _AGAIN = "Write the whole answer again, in the same form and nothing else."
 
 
 def _expert(country: Country) -> str:
-    return f"You are an expert linguist who translates from English to {_LANGUAGE[country]}. {_RULES}"
+    rules = _RULES.format(quotes="“ ”" if country == "大陆" else "「 」")
+    return f"You are an expert linguist who translates from English to {_LANGUAGE[country]}. {rules}"
 
 
 def _form(style: Style) -> str:

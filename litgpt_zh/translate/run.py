@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from litgpt_zh.stage import UserError
 from litgpt_zh.translate.agent import Outcome, Plan
 from litgpt_zh.translate.augment import record
+from litgpt_zh.translate.client import Client
 from litgpt_zh.translate.ledger import Results
 from litgpt_zh.translate.read import Item, Unread
 
@@ -51,6 +55,26 @@ async def run(
         bar.update()
 
     await in_workers((item for item in items if not results.has(item.index)), work, concurrency)
+
+
+@contextlib.contextmanager
+def gentle_stop(clients: Iterable[Client]) -> Iterator[None]:
+    """At the first Ctrl-C begin no new call, but receive and keep those in flight: they are paid. The second one stops."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        print("\nreceiving the calls in flight; Ctrl-C again to leave them", file=sys.stderr)
+        for client in clients:
+            client.stopped = client.stopped or UserError("stopped; the same command goes on where it was")
+
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread, or Windows
+        loop.add_signal_handler(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.remove_signal_handler(signal.SIGINT)
 
 
 def show(bar: Any, plan: Plan, spent: Callable[[], tuple[int, float]]) -> None:

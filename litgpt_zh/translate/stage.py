@@ -23,7 +23,7 @@ from litgpt_zh.translate.limits import Budget
 from litgpt_zh.translate.prompts import Country
 from litgpt_zh.translate.read import ENGLISH, Item, Unread, read_items
 from litgpt_zh.translate.report import write_report
-from litgpt_zh.translate.run import run, show
+from litgpt_zh.translate.run import gentle_stop, run, show
 from litgpt_zh.translate.sample import Sample, choose
 
 STAGE = "translate"
@@ -204,7 +204,8 @@ async def _run(stage: Workspace, job: _Job, chosen: set[int] | None, total: int,
             return outcome
 
         try:
-            await run(_items(job.source, chosen), results, one, job.concurrency, bar)
+            with gentle_stop({draft, refine}):
+                await run(_items(job.source, chosen), results, one, job.concurrency, bar)
         finally:
             for client in {draft, refine}:
                 await client.close()

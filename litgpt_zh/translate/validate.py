@@ -115,7 +115,7 @@ def _story(item: Item, story: str, glossary: Mapping[str, str]) -> list[Problem]
     if story and not _same_paragraphs(item.story, story):
         found.append(Problem("paragraphs", "the story must keep the paragraphs of the English story"))
     if "对话" in item.features and not check(Constraints(features=("对话",)), story)["feature:对话"]:
-        found.append(Problem("dialogue", "the speech in the story must stand in “ ”"))
+        found.append(Problem("dialogue", "the speech in the story must stand in quotation marks, “ ” or 「 」"))
     for name, chinese in glossary.items():
         if chinese not in story:
             found.append(Problem("names", f"{name} must be written {chinese} in the story"))
