@@ -195,8 +195,9 @@ def test_harmless_wrapping_costs_nothing(tmp_path: Path, kind: str) -> None:
     assert (counts["ok"], server.total) == (ITEMS, ITEMS)
 
 
-def test_a_dripping_server_cannot_hold_a_worker(tmp_path: Path) -> None:
-    with Server(script=("drip",)) as server:
+@pytest.mark.parametrize("kind", ["drip", "slow"])
+def test_a_slow_or_dripping_server_cannot_hold_a_worker(tmp_path: Path, kind: str) -> None:
+    with Server(script=(kind,)) as server:
         counts = go(server, tmp_path / "out", endpoint=Endpoint(server.url, "m", timeout=1.0), concurrency=ITEMS)
     assert (counts["ok"], server.total) == (ITEMS, 2 * ITEMS)
     assert counts["troubles"] == {"timeout": ITEMS} and counts["ledger"]["supposed"] > 0

@@ -188,6 +188,8 @@ class Server:
             return web.Response(
                 body=_BODIES[kind].encode(), content_type="text/html" if kind == "html" else "application/json"
             )
+        if kind == "slow":
+            await asyncio.sleep(30)
         if kind == "reset":
             request.transport.abort()  # type: ignore[union-attr]
             return web.Response()
