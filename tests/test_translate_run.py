@@ -142,6 +142,22 @@ def test_constraints_mode_keeps_the_chinese_story(tmp_path: Path) -> None:
     assert set(server.bodies[0]["response_format"]["json_schema"]["schema"]["properties"]) == {"words", "summary"}
 
 
+def test_constraints_mode_makes_no_story(tmp_path: Path) -> None:
+    with Server() as server:
+        counts = go(server, tmp_path / "out", mode="constraints")
+    assert (counts["ok"], counts["dead"], server.total) == (0, ITEMS, 0)
+    assert "use another mode" in lines(tmp_path / "out" / "dead.jsonl")[0]["reason"]
+
+
+def test_a_good_draft_survives_a_bad_edit(tmp_path: Path) -> None:
+    with Server() as good, Server(script=("markup",) * 9) as bad:
+        counts = go(good, tmp_path / "out", mode="reflect", second=Endpoint(bad.url, "m2"))
+        whole = go(good, tmp_path / "once")
+    assert (counts["ok"], counts["steps"]["draft kept"], counts["steps"]["repair"]) == (ITEMS, ITEMS, 2 * ITEMS)
+    assert whole["ok"] == ITEMS
+    assert (tmp_path / "out" / "records.jsonl").read_bytes() == (tmp_path / "once" / "records.jsonl").read_bytes()
+
+
 def test_other_modes_need_a_chinese_story_only_as_reference(tmp_path: Path) -> None:
     source = tmp_path / "pairs.jsonl"
     source.write_text(

@@ -61,6 +61,8 @@ async def translate_item(item: Item, plan: Plan, attempt: int = 0) -> Outcome:
     Raises:
         UserError: the run cannot go on.
     """
+    if plan.mode == "constraints" and not item.given:
+        return Outcome(reason="no Chinese story, and mode constraints makes none; use another mode")
     walk = _Walk(item, plan, attempt)
     try:
         await walk.run()
@@ -115,14 +117,13 @@ class _Walk:
         ).text.strip()
         if not complaints and re.fullmatch(r"(?i)[\W_]*ok[\W_]*", criticism):
             return
-        before = self.best, self.found
+        before = self.best
         await self._settle(
             "improve",
             self.plan.refine,
             lambda style: prompts.improve(draft(style), answer.text, criticism or "\n".join(complaints)),
         )
-        if self.found and not before[1]:
-            self.best, self.found = before
+        if self.best is before:  # no edit had fewer faults
             self.steps["draft kept"] += 1
 
     async def _settle(self, step: str, client: Client, build: prompts.Build, until_valid: bool = True) -> Answer:
