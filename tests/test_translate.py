@@ -20,7 +20,7 @@ from litgpt_zh.translate.glossary import occurring, read_glossary
 from litgpt_zh.translate.names import names_in, winners
 from litgpt_zh.translate.quality import chrf
 from litgpt_zh.translate.read import Item, Unread, parse_block, read_items
-from litgpt_zh.translate.reply import Parts, ReplyError, parse_reply, quotes, schema
+from litgpt_zh.translate.reply import Parts, ReplyError, parse_reply, quotes, schema, spoken
 from litgpt_zh.translate.sample import choose, fair_shares
 from litgpt_zh.translate.validate import problems, salvage, settle_sentence, stands_in
 
@@ -144,7 +144,7 @@ REPLY = {"words": list(GOOD.words), "summary": GOOD.summary, "sentence": GOOD.se
     ],
 )
 def test_replies_that_can_be_read(text: str) -> None:
-    assert parse_reply(text, ITEM, KEYS, "json_schema") == GOOD
+    assert parse_reply(spoken(text), ITEM, KEYS, "json_schema") == GOOD
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from litgpt_zh.translate import prompts
@@ -15,7 +15,7 @@ from litgpt_zh.translate.glossary import occurring
 from litgpt_zh.translate.ledger import Answer
 from litgpt_zh.translate.prompts import Country, Messages, Style
 from litgpt_zh.translate.read import Item
-from litgpt_zh.translate.reply import Parts, ReplyError, parse_reply
+from litgpt_zh.translate.reply import Parts, ReplyError, parse_reply, spoken
 from litgpt_zh.translate.validate import Problem, problems, salvage, settle_sentence
 
 Mode = Literal["constraints", "once", "reflect", "auto"]
@@ -100,7 +100,7 @@ class _Walk:
         def draft(style: Style) -> Messages:
             return first(self.item, self.keys, style, self.plan.country, self.names)
 
-        deep = mode == "reflect" or mode == "auto"
+        deep = mode in ("reflect", "auto")
         answer = await self._settle("draft", self.plan.draft, draft, until_valid=not deep)
         if not self.best or not deep:
             return
@@ -112,10 +112,9 @@ class _Walk:
     async def _refine(self, draft: prompts.Build, answer: Answer, complaints: Sequence[str]) -> None:
         source, country = self._source(), self.plan.country
         review = prompts.reflect(source, answer.text, complaints, country)
-        criticism = (
-            await self._ask("reflect", self.plan.refine, Ask(lambda style: review, (), self.attempt))
-        ).text.strip()
-        if not complaints and re.fullmatch(r"(?i)[\W_]*ok[\W_]*", criticism):
+        said = await self._ask("reflect", self.plan.refine, Ask(lambda style: review, (), self.attempt))
+        criticism = said.text.strip()
+        if not complaints and re.fullmatch(r"(?i)[\W_]*(ok)?[\W_]*", criticism):
             return
         before = self.best
         await self._settle(
@@ -168,14 +167,14 @@ class _Walk:
         if not self.plan.judge:
             return True
         review = prompts.judge(self._source(), answer.text, self.plan.country)
-        grade = re.search(
-            r"[1-5]", (await self._ask("judge", self.plan.refine, Ask(lambda style: review, (), self.attempt))).text
-        )
-        return bool(grade) and int(grade.group()) >= GOOD  # type: ignore[union-attr]
+        said = await self._ask("judge", self.plan.refine, Ask(lambda style: review, (), self.attempt))
+        grade = re.search(r"[1-5]", said.text)
+        return grade is not None and int(grade.group()) >= GOOD
 
     async def _ask(self, step: str, client: Client, ask: Ask) -> Answer:
         self.steps[step] += 1
-        return await client.ask(ask)
+        answer = await client.ask(ask)
+        return replace(answer, text=spoken(answer.text))
 
     def _source(self) -> str:
         return prompts.pack({name: getattr(self.item, name) for name in self.keys if name != "words"})

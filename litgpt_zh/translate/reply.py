@@ -42,13 +42,17 @@ def schema(keys: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def spoken(text: str) -> str:
+    """Without what a model thought aloud first."""
+    return _THINKING.sub("", text)
+
+
 def parse_reply(text: str, item: Item, keys: Sequence[str], style: str) -> Parts:
     """The parts in ``text``.
 
     Raises:
         ReplyError: keys, types or the number of words are not those of the request.
     """
-    text = _THINKING.sub("", text)
     values = _marked(text, keys) if style == "delimiters" else _json(text, keys)
     words = values.get("words", [])
     if len(words) != (len(item.words) if "words" in keys else 0):
