@@ -258,7 +258,7 @@ def main() -> int:
         folder = Path(name)
         labels(5000)
         cpu(folder, 600 if quick else 4000)  # first: it also warms the imports up for the others
-        throughput(folder, 20 if quick else 60)
+        throughput(folder, 24 if quick else 60)
         kills(folder, *((48, 3, 16, 0.2) if quick else (500, 20, 32, 0.5)))
         memory(folder, *((100, 1000, 12) if quick else (10_000, 200_000, 60)))
     return 0 if OK else 1

@@ -39,7 +39,7 @@ class Gate:
     """Calls at a time, from 1 to ``most``: fewer while the server is overloaded, more again while it answers.
 
     A single "too many requests" concerns only the call that got it. When at least two of the last ``limit`` replies, and a
-    tenth of them, were overloads, the limit shrinks by a quarter, once per such window; each window of good replies lets
+    fifth of them, were overloads, the limit shrinks by a quarter, once per such window; each window of good replies lets
     one more in. (Halving at each 429, as TCP does, loses a third of the throughput to 5% of stray faults.)
     """
 
@@ -68,7 +68,7 @@ class Gate:
         self.busy -= 1
         self._seen += 1
         self._recent.append(overloaded)
-        common = sum(self._recent) >= max(2, len(self._recent) * 0.1)
+        common = sum(self._recent) >= max(2, len(self._recent) * 0.2)
         if self._seen >= self.limit:
             if overloaded and common:
                 self.limit, self._seen = max(1.0, self.limit * 0.75), 0
