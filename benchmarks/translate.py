@@ -257,7 +257,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         labels(5000)
-        cpu(folder, 600 if quick else 4000)  # first: it also warms the imports up for the others
+        cpu(folder, 1200 if quick else 4000)  # first: it also warms the imports up for the others
         throughput(folder, 24 if quick else 60)
         kills(folder, *((48, 3, 16, 0.2) if quick else (500, 20, 32, 0.5)))
         memory(folder, *((100, 1000, 12) if quick else (10_000, 200_000, 60)))

@@ -80,13 +80,21 @@ def read_items(source: str | Path | list[str]) -> Iterator[Item | Unread]:
     Raises:
         UserError: no such file, or a file that is none of the formats.
     """
-    path: Any = ENGLISH if str(source) == "english" else source
-    for index, record in enumerate(readers.read(path)):
+    for index, record in enumerate(_records(source)):
         place = f"{record.file}:{record.line}"
         if isinstance(record, readers.Bad):
             yield Unread(index, place, f"not readable: {record.reason}")
         else:
             yield of_fields(record.fields, index, place)
+
+
+def count_items(source: str | Path | list[str]) -> int:
+    """How many inputs there are; no more is read of them than it takes to count."""
+    return sum(1 for _ in _records(source))
+
+
+def _records(source: Any) -> Iterator[readers.Record | readers.Bad]:
+    return readers.read(ENGLISH if str(source) == "english" else source)
 
 
 def of_fields(fields: dict[str, Any], index: int, place: str) -> Item | Unread:

@@ -21,7 +21,7 @@ from litgpt_zh.translate.glossary import read_glossary
 from litgpt_zh.translate.ledger import Ledger, Results
 from litgpt_zh.translate.limits import Budget
 from litgpt_zh.translate.prompts import Country
-from litgpt_zh.translate.read import ENGLISH, Item, Unread, read_items
+from litgpt_zh.translate.read import ENGLISH, Item, Unread, count_items, read_items
 from litgpt_zh.translate.report import write_report
 from litgpt_zh.translate.run import gentle_stop, run, show
 from litgpt_zh.translate.sample import Sample, choose
@@ -176,7 +176,7 @@ def _fill(stage: Workspace, job: _Job) -> None:
     settings = stage.manifest.settings
     sample = _sample(job.source, settings["sample"], settings["seed"])
     chosen = sample.indices if sample else None
-    total = len(chosen) if chosen is not None else sum(1 for _ in _items(job.source, None))
+    total = len(chosen) if chosen is not None else count_items(job.source)
     if not total:
         raise UserError(f"{job.source}: nothing to translate")
     results = Results(stage.folder / RESULTS)

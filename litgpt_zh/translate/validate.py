@@ -33,8 +33,8 @@ _LABELLED = re.compile(
 )
 _MARKS = re.compile(r"```|<<<|>>>|\*\*|^#+ |</?[A-Za-z_]+>", re.M)
 # Common characters that exist in one script only: enough to tell which of the two a text is in.
-_SIMPLIFIED = frozenset("这来说们个时会对国学见过还没让问头开门东车马鸟鱼龙欢乐边样师妈吗红给从现发进远飞树听话")
-_TRADITIONAL = frozenset("這來說們個時會對國學見過還沒讓問頭開門東車馬鳥魚龍歡樂邊樣師媽嗎紅給從現發進遠飛樹聽話")
+_SIMPLIFIED = re.compile("[这来说们个时会对国学见过还没让问头开门东车马鸟鱼龙欢乐边样师妈吗红给从现发进远飞树听话]")
+_TRADITIONAL = re.compile("[這來說們個時會對國學見過還沒讓問頭開門東車馬鳥魚龍歡樂邊樣師媽嗎紅給從現發進遠飛樹聽話]")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _text(name: str, text: str, item: Item, country: Country) -> list[Problem]:
         )
     if _MARKS.search(text) or plain(text) != text:
         found.append(Problem("marks", f"{name} contains tags or markup"))
-    here = sum(c in _SIMPLIFIED for c in text), sum(c in _TRADITIONAL for c in text)
+    here = len(_SIMPLIFIED.findall(text)), len(_TRADITIONAL.findall(text))
     right, wrong = here if country == "大陆" else here[::-1]
     if wrong > right * 0.1:
         found.append(
