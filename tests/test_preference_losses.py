@@ -66,6 +66,13 @@ def test_metrics_are_trls() -> None:
     assert found["rewards/accuracies"].tolist() == [1.0, 0.0, 1.0, 0.0, 0.0]  # the last pair is a tie
 
 
+def test_rewards_without_a_reference_are_means_as_trl_has_them() -> None:
+    means = Pairs(*(torch.tensor([x]) for x in (-6.0, -8.0, 3, 2)))
+    found = losses.metrics(means, beta=2.0)
+    assert found["rewards/chosen"].item() == -4.0 and found["rewards/margins"].item() == 4.0
+    assert found["logps/chosen"].item() == -6.0 and found["nll_loss"].item() == 2.0
+
+
 # by hand -------------------------------------------------------------------------------------------------------------
 
 

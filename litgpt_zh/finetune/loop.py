@@ -53,12 +53,13 @@ def tie(model: Any) -> None:
 @dataclass
 class Finetuning:
     """One run of the loop. ``step`` counts optimizer steps, ``iter`` micro batches, as in litgpt; ``tokens`` positions,
-    padding included, so that a resumed run knows their number without reading the data again."""
+    padding included, so that a resumed run knows their number without reading the data again; ``inputs`` are fingerprints."""
 
     stage: str
     data: Any
     objective: Objective
     arguments: dict[str, Any]
+    inputs: dict[str, Any]
     step: int = 0
     iter: int = 0
     tokens: int = 0

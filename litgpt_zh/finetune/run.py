@@ -38,7 +38,7 @@ def train_with(
             print(f"{out_dir}/final: already finished with these settings; nothing to do")
             return
         started = time.perf_counter()
-        run = Finetuning(stage, data, objective, arguments)
+        run = Finetuning(stage, data, objective, arguments, plan.inputs)
         parts: dict[str, Any] = {
             "fit": run.fit_full if full else run.fit_lora,
             "validate": run.validate_for_litgpt,

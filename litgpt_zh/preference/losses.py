@@ -33,9 +33,8 @@ class Pairs:
 
     @property
     def ratios(self) -> tuple[Tensor, Tensor]:
-        """(r_w, r_l); s itself where there is no reference."""
-        if self.ref_chosen is None or self.ref_rejected is None:
-            return self.chosen, self.rejected
+        """(r_w, r_l)."""
+        assert self.ref_chosen is not None and self.ref_rejected is not None, "this loss needs a reference"
         return self.chosen - self.ref_chosen, self.rejected - self.ref_rejected
 
     @property
@@ -169,8 +168,8 @@ class Loss:
     """A row of ``LOSSES``."""
 
     function: Callable[..., Tensor]
-    settings: tuple[str, ...]
-    """What it takes besides the log-probabilities."""
+    settings: dict[str, float]
+    """What it takes besides the log-probabilities, with values to start from."""
     reference: bool
     lengths: bool
     labels: bool = False
@@ -178,15 +177,15 @@ class Loss:
 
 
 LOSSES = {
-    "dpo": Loss(dpo, ("beta",), reference=True, lengths=False),
-    "cdpo": Loss(cdpo, ("beta", "label_smoothing"), reference=True, lengths=False),
-    "robust": Loss(robust, ("beta", "label_smoothing"), reference=True, lengths=False),
-    "hinge": Loss(hinge, ("beta",), reference=True, lengths=False),
-    "ipo": Loss(ipo, ("beta",), reference=True, lengths=True),
-    "simpo": Loss(simpo, ("beta", "gamma"), reference=False, lengths=True),
-    "orpo": Loss(orpo, ("beta",), reference=False, lengths=True),
-    "rpo": Loss(rpo, ("beta", "nll_weight"), reference=True, lengths=True),
-    "kto": Loss(kto, ("beta",), reference=True, lengths=False, labels=True),
+    "dpo": Loss(dpo, {"beta": 0.3}, reference=True, lengths=False),
+    "cdpo": Loss(cdpo, {"beta": 0.3, "label_smoothing": 0.1}, reference=True, lengths=False),
+    "robust": Loss(robust, {"beta": 0.3, "label_smoothing": 0.1}, reference=True, lengths=False),
+    "hinge": Loss(hinge, {"beta": 0.3}, reference=True, lengths=False),
+    "ipo": Loss(ipo, {"beta": 0.3}, reference=True, lengths=True),
+    "simpo": Loss(simpo, {"beta": 2.5, "gamma": 1.25}, reference=False, lengths=True),
+    "orpo": Loss(orpo, {"beta": 0.1}, reference=False, lengths=True),
+    "rpo": Loss(rpo, {"beta": 0.3, "nll_weight": 1.0}, reference=True, lengths=True),
+    "kto": Loss(kto, {"beta": 0.3}, reference=True, lengths=False, labels=True),
 }
 """Every loss by its name in a recipe."""
 
@@ -194,10 +193,10 @@ LOSSES = {
 def metrics(pairs: Pairs, beta: float) -> dict[str, Tensor]:
     """What people watch, under TRL's names: (B,) each, to be averaged over pairs.
 
-    ``rewards/*`` are beta r (nats times beta), beta s without a reference; ``logps/*`` are s; ``nll_loss`` is -s_w / n_w.
-    A tie counts as a miss in ``rewards/accuracies``, as in TRL.
+    ``rewards/*`` are beta r, without a reference beta s / n, as in TRL's SimPO and ORPO; ``logps/*`` are s (TRL's SimPO and
+    ORPO log s / n there); ``nll_loss`` is -s_w / n_w. A tie counts as a miss in ``rewards/accuracies``, as in TRL.
     """
-    chosen, rejected = (beta * ratio.detach() for ratio in pairs.ratios)
+    chosen, rejected = (beta * x.detach() for x in (pairs.means if pairs.ref_chosen is None else pairs.ratios))
     means = [mean.detach() for mean in pairs.means]
     return {
         "rewards/chosen": chosen,
