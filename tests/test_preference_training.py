@@ -14,6 +14,7 @@ import pytest
 import test_training as runs
 import torch
 import yaml
+from conftest import run
 from litgpt import GPT
 from test_training import finetune, losses, same_weights, stop_at
 
@@ -300,3 +301,20 @@ def test_recipes_name_settings_that_exist(name: str) -> None:
     own = recipe["data"]["init_args"]
     assert Preference(**{**own, "pairs_dir": Path(own["pairs_dir"])}).loss == "rpo"
     assert recipe["precision"] == "bf16-mixed" and recipe["optimizer"]["init_args"]["weight_decay"] == 0.0
+
+
+@pytest.mark.parametrize(("name", "command"), [("dpo", "finetune_full"), ("dpo-lora", "finetune_lora")])
+def test_the_stock_command_runs_the_recipe(
+    base: Path, pairs_dir: Path, tmp_path: Path, name: str, command: str
+) -> None:
+    recipe = yaml.safe_load((Path(__file__).parents[1] / "recipes" / f"{name}.yaml").read_text("utf-8"))
+    recipe |= {"checkpoint_dir": str(base), "out_dir": str(tmp_path / "run")}
+    recipe["data"]["init_args"]["pairs_dir"] = str(pairs_dir)
+    recipe["train"] |= {"global_batch_size": 8, "micro_batch_size": 4}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    done = run("litgpt", command, "--config", str(tmp_path / "recipe.yaml"))
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    manifest = Manifest.read(tmp_path / "run" / "final")
+    assert manifest.stage == name and manifest.settings["data"]["nll_weight"] == 1.0
+    assert "lr_warmup_steps 10 -> " in done.stdout  # the run is short
+    assert yaml.safe_load((tmp_path / "run" / "final" / "hyperparameters.yaml").read_text("utf-8"))["data"]
