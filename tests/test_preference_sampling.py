@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from litgpt.utils import save_config
 from tiny_checkpoint import LETTERS, tiny_model
 from tokenizers import AddedToken, Tokenizer, decoders, models
@@ -256,3 +258,15 @@ def test_refusals(checkpoint: Path, source: Path, tmp_path: Path, settings: dict
     with pytest.raises(UserError, match=message):
         sampled(checkpoint, source, tmp_path / "out", **settings)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_recipe_names_settings_that_exist() -> None:
+    recipe = yaml.safe_load((Path(__file__).parents[1] / "recipes" / "preference.yaml").read_text("utf-8"))
+    parameters = inspect.signature(sample_pairs).parameters
+    assert set(recipe) <= set(parameters)
+    assert (
+        recipe["out_dir"]
+        == yaml.safe_load((Path(__file__).parents[1] / "recipes" / "dpo.yaml").read_text("utf-8"))["data"]["init_args"][
+            "pairs_dir"
+        ]
+    )

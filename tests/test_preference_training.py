@@ -226,18 +226,19 @@ def test_a_policy_that_is_not_its_reference_is_refused(dpo: Any, tmp_path: Path)
         dpo("run")
 
 
-def test_the_guard_goes_back_to_the_last_good_weights(dpo: Any, base: Path, tmp_path: Path, capsys) -> None:
+@pytest.mark.parametrize("lora", [False, True])
+def test_the_guard_goes_back_to_the_last_good_weights(dpo: Any, base: Path, tmp_path: Path, capsys, lora: bool) -> None:
     """A learning rate at which the chosen side becomes unlikely at once: the run ends with the weights of step 0."""
     wild = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.5, "weight_decay": 0.0}}
-    final = dpo("run", max_nll_rise=0.01, optimizer=wild)
+    final = dpo("run", lora, max_nll_rise=0.01, optimizer=wild)
     stopped = Manifest.read(final).counts["stopped"]
     assert "less likely than before" in stopped and stopped.endswith("the weights are those of step 0")
     assert "stopped at step 5" in capsys.readouterr().out
     assert same_weights(final, base)
     last = [line for line in runlog.read(tmp_path / "run" / "metrics.jsonl") if "val_nll_rise" in line][-1]
     assert last["val_nll_rise"] == pytest.approx(0, abs=1e-4)
-    quiet = dpo("quiet", max_nll_rise=100.0)
-    assert "stopped" not in Manifest.read(quiet).counts and same_weights(quiet, dpo("plain"))
+    quiet = dpo("quiet", lora, max_nll_rise=100.0)
+    assert "stopped" not in Manifest.read(quiet).counts and same_weights(quiet, dpo("plain", lora))
 
 
 def test_low_precision_weights_are_warned_of(dpo: Any, capsys) -> None:

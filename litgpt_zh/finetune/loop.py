@@ -8,7 +8,6 @@ stay tied, and a stopped run (LoRA too) goes on at the exact batch.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,14 +17,13 @@ from typing import Any
 import torch
 
 from litgpt_zh import checkpoints, configs, runlog
+from litgpt_zh.finetune import guard
 from litgpt_zh.finetune.objective import Metrics, Objective
 from litgpt_zh.preflight import preflight
 from litgpt_zh.sampling import continue_greedily, unwrap
 from litgpt_zh.stage import progress
 
 LORA_STATE = "train_state.ckpt"
-GUARD = "guard.ckpt"
-"""The trained weights of the last validation the objective did not object to; not named ``.pth``, litgpt's own."""
 
 
 def learning_rate(step: int, peak: float, warmup: int, steps: int, floor: float) -> float:
@@ -127,7 +125,7 @@ class Finetuning:
         unwrap(model).max_seq_length = unwrap(model).config.block_size
         self.objective.prepare(self, fabric, model, call)
         if self.objective.guarded and self.step == 0:
-            _keep(model, out_dir)
+            guard.keep(model, out_dir, 0)
         log = runlog.RunLog(out_dir, self.iter)
         fabric.loggers.append(log)
         peak = optimizer.defaults["lr"]
@@ -230,9 +228,9 @@ class Finetuning:
         """Keep the weights when the objective has nothing against them; else go back to those kept last, and stop."""
         reason = self.objective.objection(found)
         if reason is None:
-            _keep(model, call["out_dir"], self.step)
+            guard.keep(model, call["out_dir"], self.step)
             return
-        kept = _restore(model, call["out_dir"], fabric.device)
+        kept = guard.restore(model, call["out_dir"], fabric.device)
         self.stopped = f"step {self.step}: {reason}; the weights are those of step {kept}"
         fabric.print(f"stopped at {self.stopped}")
         self._validate_and_log(fabric, model, call)
@@ -284,21 +282,3 @@ class Finetuning:
         )
         torch.set_rng_state(rng)
         optimizer.zero_grad()
-
-
-def _keep(model: Any, out_dir: Path, step: int = 0) -> None:
-    """Write the trained weights to the guard's file, whole or not at all."""
-    weights = {name: p.detach() for name, p in unwrap(model).named_parameters() if p.requires_grad}
-    beside = out_dir / (GUARD + ".tmp")
-    torch.save({"step": step, "model": weights}, beside)
-    os.replace(beside, out_dir / GUARD)
-
-
-def _restore(model: Any, out_dir: Path, device: torch.device) -> int:
-    """Put back what ``_keep`` wrote last; returns its step."""
-    state = torch.load(out_dir / GUARD, map_location=device, weights_only=True)
-    with torch.no_grad():
-        for name, parameter in unwrap(model).named_parameters():
-            if parameter.requires_grad:
-                parameter.copy_(state["model"][name])
-    return state["step"]
