@@ -18,6 +18,8 @@ OURS = {
     "tokenizer": ("litgpt_zh.tokenizer.train:train_tokenizer", "a BPE vocabulary made for the corpus"),
     "tokens": ("litgpt_zh.tokens.stage:tokens", "stories -> packed blocks of token ids"),
     "instructions": ("litgpt_zh.instruct.stage:instructions", "instruction data -> masked token ids for SFT"),
+    "pairs": ("litgpt_zh.preference.stage:pairs", "preference data of your own -> token ids for DPO"),
+    "sample_pairs": ("litgpt_zh.preference.sample:sample_pairs", "a model's own samples -> better and worse -> pairs"),
     "chat": ("litgpt_zh.generate.chat:chat", "talk to a checkpoint; Chinese streams whole"),
     "evaluate_stories": ("litgpt_zh.evaluate.stage:evaluate_stories", "does the model do what it is asked? score card"),
     "report": ("litgpt_zh.report.stage:report", "one page per run: curves, samples, settings"),

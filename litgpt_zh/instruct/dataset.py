@@ -64,7 +64,7 @@ class Records(Dataset):
 class Requests(Sequence):
     """``[i]["instruction"]``: the first thing the user of record i says."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Any) -> None:
         self.records = records
 
     def __len__(self) -> int:
@@ -106,7 +106,7 @@ class InstructionLoader(DataLoader):
     Every pass is the next epoch by itself (litgpt's cycling works), until ``set_epoch`` says otherwise.
     """
 
-    def __init__(self, records: Records, plan: BatchPlan, collate: Collate, num_workers: int = 0) -> None:
+    def __init__(self, records: Any, plan: BatchPlan, collate: Any, num_workers: int = 0) -> None:
         super().__init__(
             records, batch_sampler=plan, collate_fn=collate, num_workers=num_workers,
             generator=torch.Generator(),  # iterating must not draw from the global stream that dropout draws from

@@ -66,6 +66,11 @@ class Encoder:
         arrays = [np.array(encoding.ids, dtype=np.uint16) for encoding in found]
         return [(ids, answer_mask(ids, self.control[ASSISTANT], self.control[EOS])) for ids in arrays]
 
+    def encode_prompts(self, prompts: Sequence[Sequence[Turn]]) -> list[np.ndarray]:
+        """The ids of ``chat_prompt`` of each conversation, uint16 (tokens,)."""
+        found = self.tokenizer.encode_batch_fast([chat_prompt(turns) for turns in prompts], add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=np.uint16) for encoding in found]
+
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Text with the control pieces in it."""
         return self.tokenizer.decode([int(id_) for id_ in ids], skip_special_tokens=False)
