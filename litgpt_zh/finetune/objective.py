@@ -24,7 +24,7 @@ class Objective(Protocol):
     def prepare(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Before the first step, and before the first after a resume (``run.step`` tells which)."""
 
-    def count(self, micros: list[MicroBatch]) -> int:
+    def count(self, micros: list[MicroBatch]) -> float:
         """What the loss of a global batch is the mean over."""
 
     def loss(self, model: Any, micro: MicroBatch) -> tuple[torch.Tensor, Metrics]:

@@ -11,7 +11,7 @@ from typing import Any
 from litgpt_zh.instruct.dataset import Collate, Records
 from litgpt_zh.instruct.stage import STAGE
 from litgpt_zh.instruct.tokenised import TokenisedRecords
-from litgpt_zh.stage import Manifest
+from litgpt_zh.stage import Manifest, UserError
 
 
 @dataclass
@@ -20,6 +20,16 @@ class Instructions(TokenisedRecords):
 
     data_dir: Path = Path("data/sft")
     """A folder made by ``litgpt-zh instructions``."""
+    word_weight: float = 1.0
+    """How many times a token counts in the training loss where the answer uses a word that its request asks for. More than 1
+    makes a small model learn sooner to use those words (docs/LOG.md); the validation loss stays plain."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.word_weight < float("inf"):
+            raise UserError(
+                f"data.word_weight: {self.word_weight} is not a positive number; 1 counts every token alike"
+            )
 
     def train_with(self, module: ModuleType, main: Callable[..., Any], arguments: dict[str, Any]) -> None:
         """Called by ``loops`` in place of litgpt's ``main``: our finetuning loop over this data.

@@ -8,11 +8,11 @@ from types import ModuleType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from litgpt_zh.finetune import run
-from litgpt_zh.finetune.loop import learning_rate as learning_rate
+from litgpt_zh.finetune.head import token_nll
 from litgpt_zh.finetune.objective import Metrics
+from litgpt_zh.instruct.dataset import IGNORE
 
 
 def train_with(data: Any, module: ModuleType, main: Callable[..., Any], arguments: dict[str, Any]) -> None:
@@ -20,37 +20,33 @@ def train_with(data: Any, module: ModuleType, main: Callable[..., Any], argument
     run.train_with(data, Supervised(data), module, main, arguments)
 
 
-def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Summed cross entropy of the next token, nats, over targets that are not -100. Shapes (B, T, V) and (B, T)."""
-    return F.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum"
-    )
-
-
-def targets(labels: torch.Tensor) -> int:
-    """How many tokens of a micro batch (B, T) are learnt."""
-    return int((labels[:, 1:] != -100).sum())
+def weights(micro: dict[str, Any], word_weight: float) -> torch.Tensor:
+    """What each learnt token counts, float32 (N,): ``word_weight`` in the words its request asks for, 1 elsewhere."""
+    learnt = micro["labels"][:, 1:] != IGNORE  # (B, T - 1)
+    return torch.where(micro["asked"][:, 1:][learnt], word_weight, 1.0)
 
 
 class Supervised:
-    """The ``Objective`` of SFT: mean cross entropy over all answer tokens of a global batch."""
+    """The ``Objective`` of SFT: (weighted) mean cross entropy over all answer tokens of a global batch."""
 
     stage, guarded = "sft", False
 
     def __init__(self, data: Any) -> None:
-        self.records = Path(data.data_dir)
-        self.settings = {name: getattr(data, name) for name in ("seed", "bucket", "max_norm", "min_lr")}
+        self.records, self.word_weight = Path(data.data_dir), data.word_weight
+        names = ("seed", "bucket", "max_norm", "min_lr", "word_weight")
+        self.settings = {name: getattr(data, name) for name in names}
 
     def prepare(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Nothing to prepare."""
 
-    def count(self, micros: list[dict[str, Any]]) -> int:
-        """Target tokens."""
-        return sum(targets(micro["labels"]) for micro in micros)
+    def count(self, micros: list[dict[str, Any]]) -> float:
+        """Target tokens, each as often as it counts."""
+        return sum(weights(micro, self.word_weight).sum().item() for micro in micros)
 
     def loss(self, model: Any, micro: dict[str, Any]) -> tuple[torch.Tensor, Metrics]:
-        """Nats, summed over the micro batch."""
-        return token_losses(model(micro["input_ids"]), micro["labels"]), {}
+        """Weighted nats, summed over the micro batch."""
+        nll, _ = token_nll(model, micro["input_ids"], micro["labels"])
+        return (nll * weights(micro, self.word_weight)).sum(), {}
 
     def validate(self, fabric: Any, model: Any, loader: Any, max_iters: int) -> Metrics:
         """Loss over the validation set in nats per target token: every token counts once, whatever the batches."""
@@ -58,8 +54,8 @@ class Supervised:
         for number, batch in enumerate(loader):
             if number >= max_iters:
                 break
-            total += token_losses(model(batch["input_ids"]), batch["labels"])
-            count += targets(batch["labels"])
+            nll, _ = token_nll(model, batch["input_ids"], batch["labels"])
+            total, count = total + nll.sum(), count + len(nll)
         return {"val_loss": (total / max(count, 1)).float()}
 
     def objection(self, found: Metrics) -> str | None:

@@ -68,7 +68,7 @@ class Writer:
         self._files[f"{side}_mask"].append(record.mask)
         self._files[f"{side}_offsets"].append(np.array([self._files[f"{side}_ids"].size], np.int64))
         self.state.kept += 1
-        self.state.answer_tokens += int(record.mask.sum())
+        self.state.answer_tokens += int((record.mask > 0).sum())
         self._lengths[str(len(record.ids))] += 1
         self.offer_example(record.source, side, record.ids, record.mask)
 
