@@ -48,8 +48,14 @@ _PASSING |= frozenset("小小 幼小 弱小 小巧玲珑 巨大 庞大 高大 �
 #: Adjectives for no animal that is only mentioned.
 _UNSETTLED = frozenset((*GROUPS["adj"]["needy"].split(), *"陌生 霸道 湿漉漉 糊涂".split()))
 
+#: Adjectives for no thing that is only mentioned.
+_WORN = frozenset(" ".join(GROUPS["adj"][name] for name in ("worn", "wrecked", "mended", "dear", "priced")).split())
+
 #: How much more often than its plots say a feature is told, so that the rarer ones are seen often enough to be learnt.
 _LIFT = {"坏结局": 1.7, "冲突": 2.2, "伏笔": 2.2}
+
+#: What animals neither eat nor have nor do, by class: meat, what is made for people, herding and riding others.
+_NOT_FOR_ANIMALS = {"food": ("-meat",), "thing": ("-human",), "activity": ("-human",)}
 
 _ENDINGS = ("。", "！", "？", "”", "…")
 
@@ -73,6 +79,8 @@ class World:
         self._parts: list[str] = []
         self._met: dict[str, Who] = {}
         self._last = ""
+        #: The pronouns that could also mean somebody who is mentioned and has no slot of a character.
+        self._others: set[str] = set()
         #: The ways of saying that the story has used.
         self._ways: set[str] = set()
         self._scene: Scene | None = None
@@ -185,9 +193,17 @@ class World:
         self._slots[key] = who
         return who
 
-    def scene(self, *, season: str = "", day: str = "", sky: str = "") -> Scene:
-        """Settle season, part of the day and weather; what is not given is drawn."""
+    def scene(
+        self, *, season: str = "", day: str = "", sky: str = "", occasions: str = "", term: bool = False
+    ) -> Scene:
+        """Settle season, part of the day and weather; what is not given is drawn.
+
+        ``occasions`` names the special days, parted by blanks, on which the story may happen (most may on none);
+        ``term`` leaves out holidays and weekends.
+        """
         self._scene = Scene.draw(self.rng, self.lexicon, season, day, sky)
+        self._scene.occasions = tuple(occasions.split())
+        self._scene.term = term
         return self._scene
 
     @property
@@ -218,6 +234,8 @@ class World:
     def _candidates(self, kind: str, tags: tuple[str, ...]) -> Sequence[Entry]:
         if len(tags) == 1 and kind in GROUPS and tags[0] in GROUPS[kind]:
             return self._situated(kind, tags[0])
+        if self.animals:
+            tags += _NOT_FOR_ANIMALS.get(kind, ())
         if tags and tags[0] == "all":
             return self.lexicon.of(kind, *tags[1:])
         if kind in SEASONAL:
@@ -234,7 +252,11 @@ class World:
         if kind != "activity":
             return found
         now = self.now
-        return [entry for entry in found if in_season(entry, now.season, now.day)]
+        return [
+            entry
+            for entry in found
+            if in_season(entry, now.season, now.day) and not (self.animals and entry.has("human"))
+        ]
 
     def _fresh(self, entries: Sequence[Entry]) -> Entry:
         """One of ``entries``, if possible one that the story does not hold yet."""
@@ -303,14 +325,14 @@ class World:
 
     def sum(self, *templates: str) -> None:
         """Tell the summary in one of the given ways, if possible one that names nothing the story leaves out."""
-        met, last, self._listening = self._met, self._last, False
+        met, last, others, self._listening = self._met, self._last, self._others, False
         shuffled = list(templates)
         self.rng.shuffle(shuffled)
         self._summaries = []
         for source in shuffled:
-            self._met, self._last = {}, ""
+            self._met, self._last, self._others = {}, "", set()
             self._summaries.append((compile_template(source).tell(self), self._named_in(source)))
-        self._met, self._last, self._listening = met, last, True
+        self._met, self._last, self._others, self._listening = met, last, others, True
 
     def _named_in(self, source: str) -> frozenset[str]:
         """The words of the slots that a template tells."""
@@ -381,6 +403,7 @@ class World:
             return self._tell_who(value, form)
         if isinstance(value, Entry):
             return self._tell_entry(value, key, form)
+        self._last = ""
         if form in _COUNTING:
             raise ValueError(f"{value}, in slot {key}, is not in the lexicon and has no measure word")
         return value
@@ -423,6 +446,8 @@ class World:
 
     def _alone(self, who: Who) -> bool:
         """Whether the pronoun of ``who`` can mean nobody else who has been named."""
+        if self._last != who.key and (who.pronoun == "它" or who.pronoun in self._others):
+            return False
         return who.key in self._met and all(
             other.pronoun != who.pronoun or other.key == who.key for other in self._met.values()
         )
@@ -480,11 +505,7 @@ class World:
         """The word with an adjective, the same one each time for a slot."""
         look = self._looks.get(key) if key else None
         if look is None:
-            fitting = self.lexicon.adjectives_for(entry)
-            if entry.kind == "animal":
-                fitting = _lasting(fitting)
-            elif entry.kind == "thing":
-                fitting = _sound(fitting)
+            fitting = _looks_of(self.lexicon, entry.word)
             if not fitting:
                 return entry.word
             look = self._fresh(fitting)
@@ -493,8 +514,17 @@ class World:
         self._note(look)
         return f"{look.word}的{entry.word}"
 
+    def _mention(self, entry: Entry) -> None:
+        """Note whom or what a pronoun could be taken for from now on."""
+        if entry.kind in ("person", "animal"):
+            self._others.add(entry.pronoun or "它")
+            self._last = ""
+        elif self.animals and entry.kind in ("thing", "food", "plant", "nature"):
+            self._last = ""
+
     def _tell_entry(self, entry: Entry, key: str, form: str) -> str:
         self._note(entry)
+        self._mention(entry)
         if not form or form == "auto":
             return entry.word
         return _FORMS[form](self, entry, key)
@@ -520,16 +550,18 @@ _FORMS: dict[str, Callable[[World, Entry, str], str]] = {
 
 
 @cache
-def _lasting(adjectives: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """The adjectives that speak neither of an animal in need nor of a passing state."""
-    return tuple(entry for entry in adjectives if entry.word not in _UNSETTLED)
+def _looks_of(lexicon: Lexicon, word: str) -> tuple[Entry, ...]:
+    """The adjectives for the bare mention of a word.
 
-
-@cache
-def _sound(adjectives: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """The adjectives that do not speak of a thing worn out, or dear to somebody."""
-    worn = (GROUPS["adj"]["worn"] + " " + " " + GROUPS["adj"]["wrecked"] + " 修好 " + GROUPS["adj"]["dear"]).split()
-    return tuple(entry for entry in adjectives if entry.word not in worn)
+    None shares a character with it (滚烫的热汤, 巨大的大南瓜); none speaks of an animal in need or of a passing state,
+    nor of a thing worn out, dear to somebody, or priced.
+    """
+    entry = lexicon.get(word)
+    if entry is None:
+        return ()
+    unfit = {"animal": _UNSETTLED, "thing": _WORN}.get(entry.kind, frozenset())
+    same = set(word) | ({"烫", "热"} if "热" in word else set())
+    return tuple(look for look in lexicon.adjectives_for(entry) if look.word not in unfit and not same & set(look.word))
 
 
 #: How a beat begins that tells of later, the latest last.
