@@ -20,6 +20,7 @@ from litgpt_zh.corpus.world.cast import (
     Who,
     adult_of,
     animal_of,
+    bears,
     child_of,
     elder_animal_of,
 )
@@ -56,6 +57,9 @@ _LIFT = {"坏结局": 1.7, "冲突": 2.2, "伏笔": 2.2}
 
 #: What animals neither eat nor have nor do, by class: meat, what is made for people, herding and riding others.
 _NOT_FOR_ANIMALS = {"food": ("-meat",), "thing": ("-human",), "activity": ("-human",)}
+
+#: What boys neither wear nor call theirs.
+_ORNAMENTS = frozenset("发卡 蝴蝶结 耳环 项链 手镯 旗袍 纱巾 披肩".split())
 
 _ENDINGS = ("。", "！", "？", "”", "…")
 
@@ -156,8 +160,8 @@ class World:
         if self.realm == "child":
             return child_of(key, self.rng.choice(self.lexicon.of("name", "child")))
         animal = self.rng.choice(self.folk or land_heroes(self.lexicon))
-        names = self.lexicon.of("name", "animal")
-        return animal_of(key, animal, self.rng.choice(names) if self.chance(0.35) else None)
+        names = _names_of(self.lexicon, animal.word)
+        return animal_of(key, animal, self.rng.choice(names) if names and self.chance(0.35) else None)
 
     def _same_animal(self, who: Who) -> bool:
         if who.entry is None:
@@ -270,9 +274,10 @@ class World:
         return entry
 
     def _for_girls_only(self, entry: Entry) -> bool:
-        """Whether the word is a skirt or dress, and the hero a boy."""
+        """Whether the word is a skirt or an ornament, and the hero a boy."""
         hero = self._slots.get("h")
-        return entry.kind == "thing" and "裙" in entry.word and isinstance(hero, Who) and hero.pronoun == "他"
+        worn = entry.kind == "thing" and ("裙" in entry.word or entry.word in _ORNAMENTS)
+        return worn and isinstance(hero, Who) and hero.pronoun == "他"
 
     def _holds(self, entry: Entry) -> bool:
         """Whether a slot or a character is this word already."""
@@ -547,6 +552,13 @@ _FORMS: dict[str, Callable[[World, Entry, str], str]] = {
     "in": lambda world, entry, key: entry.location,
     "it": lambda world, entry, key: entry.word if world.animals else "它",
 }
+
+
+@cache
+def _names_of(lexicon: Lexicon, word: str) -> tuple[Entry, ...]:
+    """The names that a young animal may bear."""
+    animal = lexicon.get(word)
+    return tuple(name for name in lexicon.of("name", "animal") if animal is not None and bears(animal, name.word))
 
 
 @cache

@@ -30,7 +30,7 @@ def shopping(w: World) -> None:
         "太阳照在路上，到处都亮堂堂的。",
     )
     w.tell(
-        "{h}一路念着：“{a}，{b}，{c}。”" if w.talks else "{h}一路在心里念着要买的东西。",
+        "{h}一边走，一边{*action:mutter}：“{a}，{b}，{c}。”" if w.talks else "{h}一边走，一边小声{*action:mutter}。",
         "走到半路，{h}看见{*animal:pet,small.one}，逗了它一会儿。",
         "可是{h}只顾着看路边的{*plant:flower}，[把纸条弄丢了|忘了要买什么]。",
         "路上，{h}遇到了伙伴，大家一起{*activity:games}，玩了好一会儿。",
@@ -132,6 +132,8 @@ def busy_day(w: World) -> None:
         "{h}刚要{k}，又觉得{*mood:tired.very}。",
         "{h}刚要{k}，又坐下来{x.eat}{x}，{x.eat}了好半天。",
         "{*idiom:dawdle@h}，半天也没开始{k}。",
+        "{h}{*manner:lazy}地坐着，半天也没开始{k}。",
+        "{*idiom:sleepy@h}，半天也没开始{k}。",
         "{h}磨磨蹭蹭，光是{b}就用了一个上午。",
         "{h}只顾着{*activity:indoor,play,-night}，把计划忘在了一边。",
     )

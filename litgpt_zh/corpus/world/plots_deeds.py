@@ -169,7 +169,7 @@ def help_elder(w: World) -> None:
     w.tell(
         "{when}{h}[在路上|在{p.in}]看见{o}[提着|背着|拖着]{load}，走得很慢。",
         "{when}{o}[提着|扛着]{load}回家，累得[直喘气|满头大汗]。",
-        "{when}{h}正要去{*activity:solo}，看见{o}摔了一跤，[{x}滚了一地|{x}撒得到处都是]。",
+        "{when}{h}正要去{*activity:solo}，看见{o}摔了一跤，{x}{*sound:roll}地滚了一地。",
         "{when}{h}走到{p.in}，碰见{o}坐在路边，身边放着{load}。",
     )
     w.tell(

@@ -290,7 +290,7 @@ def errand(w: World) -> None:
         w.more("太阳一点一点往西走，{h}一点也没注意。", "{h}玩得[满头大汗|浑身是泥]，高兴极了。")
         w.tell(
             "等{h}想起来，天已经黑了，{x}也凉透了。",
-            "等{h}想起来，一只{*animal:pet,runs}跑来，把{x}打翻在地。",
+            "{h}正玩得高兴，一只{*animal:pet,runs}跑来，把{x}打翻在地。",
             "等{h}回头找，{x}已经被{*animal:bird,small}{x.eat}光了。",
         )
         w.tell(
@@ -304,6 +304,7 @@ def errand(w: World) -> None:
     w.tell(
         "可是{h}想起{o}还在等着，摇摇头，加快了脚步。",
         "{h}{*manner:fetch}地往前走，一步也没有停。",
+        "可是{h}一步也不停，走得{*mood:hasty.very}，只想快一点送到。",
         "{h}[看了一眼|咽了咽口水]，还是{*manner:run}地往前走。",
         "<h.say 不行，我要先把{x}送到！>",
         "{h}对自己说：先办正事，再来玩。",

@@ -26,7 +26,7 @@ def treasure_map(w: World) -> None:
         "{when}{h}翻开{m.one}，掉出来一张藏宝图。",
     )
     w.tell(
-        "图上画着{p}，还有一个红红的叉，{h}叫上{f}一起去找。",
+        "图上画着{p}，还有一个红红的叉，{h}叫上{f}马上{*action:go}了。",
         "图上画着{p}，{h&f.ta}顺着图找了过去。",
         "图上说，宝贝藏在{p.in}，{*idiom:setout@h}。",
         "图上说，宝贝藏在{p.in}，{h}叫上{f}出发了。",
@@ -52,7 +52,7 @@ def treasure_map(w: World) -> None:
     w.para()
     w.tell(
         "终于，{h&f.ta}在红叉的地方挖出了{c.one}。",
-        "挖呀挖，铲子碰到了硬东西，是{c.onea}！",
+        "挖呀挖，铲子碰到了硬东西，是{c.one}！",
         "{h&f.ta}搬开石头，下面有{c.one}。",
         "红叉的地方，果然埋着{c.one}。",
     )
@@ -72,7 +72,7 @@ def treasure_map(w: World) -> None:
         what = {
             "old": (
                 "可是里面没有金子，只有几件旧玩具，是从前的孩子留下的。",
-                "打开一看，里面是{*thing:toy,losable.one}和{*thing:book.one}，是从前的孩子留下的。",
+                "打开一看，里面是{*thing:trinket.one}和{*thing:book.one}，是从前的孩子留下的。",
             ),
             "seeds": (
                 "没想到，里面没有珠宝，只有一包种子。",
@@ -114,19 +114,25 @@ def wish(w: World) -> None:
     w.hero("h")
     w.put(
         "g",
-        "小仙女 花仙子 老神仙 会说话的金鱼 小精灵 月亮婆婆 会说话的青蛙 白胡子老爷爷 会说话的大树 美人鱼 风婆婆 仙鹤",
+        "小仙女 花仙子 老神仙 会说话的金鱼 小精灵 月亮婆婆 会说话的青蛙 白胡子老爷爷 美人鱼 风婆婆 仙鹤",
     )
     w.place("p", "stroll")
     magic = w.tell_slot("g", "") in ("小仙女", "老神仙", "小精灵", "白胡子老爷爷")
     kind = w.choice("food", "thing", "many", "animal")
     if kind == "food":
         w.pick("x", "food", "snack", "-drink")
-        w.let("want", "天天吃{x}", "要好多好多{x}", "把东西都变成{x}")
-        w.let("bad", "床是{x}，椅子也是{x}，连书都变成了{x}", "屋里堆满了{x}，连门都打不开", "吃什么都是{x}的味道")
+        want, bad = w.choice(
+            ("把东西都变成{x}", "床是{x}，椅子也是{x}，连书都变成了{x}"),
+            ("要好多好多{x}", "屋里堆满了{x}，连门都打不开"),
+            ("天天吃{x}", "吃什么都是{x}的味道"),
+        )
     elif kind == "thing":
         w.pick("x", "thing", "toy", "losable")
-        w.let("want", "要一屋子{x}", "要世界上所有的{x}", "把石头都变成{x}")
-        w.let("bad", "屋里屋外全是{x}，连站的地方都没有", "{x}太多了，走一步摔一跤", "{x}堆成了山，把床都压塌了")
+        want, bad = w.choice(
+            ("要一屋子{x}", "屋里屋外全是{x}，连站的地方都没有"),
+            ("要世界上所有的{x}", "{x}堆成了山，连路都走不通了"),
+            ("要许许多多{x}", "{x}太多了，走一步摔一跤"),
+        )
     elif kind == "many":
         want, bad = w.choice(
             ("永远不用睡觉", "大家都睡了，只剩{h}醒着，{h}困得浑身{*mood:limp}"),
@@ -135,24 +141,23 @@ def wish(w: World) -> None:
             ("让时间停下来", "谁也不动，谁也不说话，四周静得可怕"),
             ("变得像山一样高", "{h}再也进不了自己的家门"),
         )
-        w.let("want", want)
-        w.let("bad", bad)
     else:
         w.pick("x", "animal", w.choice("bird", "sea", "insect", "fierce"))
-        w.let("want", "变成{x.one}")
-        w.let(
-            "bad",
+        want = "变成{x.one}"
+        bad = w.choice(
             "妈妈认不出{h}了",
             "好朋友看见{h}都跑开了",
             "{h}想说话，却只能发出怪声",
-            "{h}找不到自己的家，只好在外面过夜",
+            "{h}回不了自己的家，只好在外面过夜",
         )
+    w.let("want", want)
+    w.let("bad", bad)
     w.tell(
         "{when}{h}在{p.in}救了{g}，{g}答应帮{h}实现一个愿望。",
         "{when}{h}遇见了{g}，可以许一个愿。",
         "{when}{g}出现在{h}面前，问{h}有什么愿望。",
         "“好孩子，你可以许一个愿望。”{g}对{h}说。",
-        "{h}捡到一盏旧灯，擦了擦，{g}就出来了。" if magic else "{when}{g}来到{h}的窗前，说可以许一个愿。",
+        "{h}捡到一盏旧灯，擦了擦，{g}就出来了。" if magic else "{when}{h}在{p.in}遇见了{g}，{g}说可以许一个愿。",
     )
     w.tell(
         "{h}想也没想，就说想{want}。",
@@ -191,8 +196,7 @@ def wish(w: World) -> None:
         "{h}{*mood:regretful.very}，[再也笑不出来|真想回到从前]。",
         "{*idiom:regret@h}。",
         "<h.cry 我不要这个愿望了！>",
-        "{*idiom:alone@h}。",
-        "{h}{*mood:lonely.very}，想起了从前的日子。",
+        "{h}{*mood:lonely.very}，想起了从前的日子。" if kind in ("many", "animal") else "{h}想起了从前的日子，{*mood:regretful.very}。",
     )
     if w.flag("坏结局", 0.2):
         w.tell(
@@ -276,8 +280,8 @@ def brush(w: World) -> None:
     w.tell(
         "{*idiom:scared@h}。",
         "<f.worry 快想办法呀！>",
-        "{h}吓得直{*action:shake}，手里的{b}都掉了。",
-        "{f}急得大叫，{h}也{*mood:frightened.very}。",
+        "{h}吓得直{*action:shake}，一{*action:release}，{b}掉在了地上。",
+        "{f}急得大叫，{h}也{*mood:terror.very}。",
     )
     w.tell(
         "{h}捡起{b}，飞快地画了一个大笼子，把{y}关了进去。",

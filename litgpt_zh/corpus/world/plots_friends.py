@@ -93,7 +93,7 @@ def promise(w: World) -> None:
     bad = w.flag("坏结局", 0.35)
     w.tell(
         "{h}答应{f}，[下午|第二天]在{p.in}见面，[一起玩{x}|把{x}借给{f}]。",
-        "<f.ask 明天在{p.in}等我，好吗？>{h}[一口答应|点了点头]。",
+        "<f.ask 明天在{p.in}等我，好吗？>{h}马上{*action:consent}了。",
         "{h}和{f}说好了，[明天|星期天]带着{x}到{p.in}碰头。"
         if not w.animals
         else "{h}和{f}说好了，明天带着{x}到{p.in}碰头。",
@@ -286,6 +286,7 @@ def new_pupil(w: World) -> None:
     )
     w.tell(
         "{h}{*manner:sit}地坐着，看着别人{*activity:games}。",
+        "{*idiom:quiet@h}，别人一看过来，{h}就{*action:blush}。",
         "{h}{*manner:timid}地站在门口，不敢进去。",
         "下课了，大家都去{*activity:games}，只有{h}坐着不动。",
         "<t.soft 来，跟大家说说你自己。>可是{h}的声音[像蚊子一样小|小得听不见]。",
@@ -296,7 +297,7 @@ def new_pupil(w: World) -> None:
     if mocked:
         w.tell(
             "有人笑{h}说话的口音，{h}{*mood:angry.very}，跟那个孩子吵了起来。",
-            "一个孩子抢走了{h}的{x}，{h}气得[满脸通红|直跺脚]。",
+            "一个孩子学{h}说话，故意逗大家笑，{h}气得[满脸通红|直跺脚]，和那个孩子吵了起来。",
         )
     w.more(
         "{h}从书包里拿出{x}，[摸了摸|看了看]，又悄悄放了回去。",

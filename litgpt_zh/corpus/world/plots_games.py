@@ -132,7 +132,7 @@ def guess_sound(w: World) -> None:
         "原来是{*animal:bird,small,flies.one}飞了进来，正在扇翅膀呢！",
     )
     w.tell(
-        "大家笑得[前仰后合|直不起腰]。",
+        "{f}{*sound:chuckle}一声笑了，大家都笑得直不起腰。",
         "{h}笑着说：“这个声音，我再也不会忘了！”",
         "{*idiom:afterfright@h}，可又觉得好笑。",
         "屋子里响起一片{*sound:laugh}的笑声。",
@@ -200,7 +200,7 @@ def hide_seek(w: World) -> None:
     )
     w.tell(
         "忽然，{f}听见{p.in}传来呼噜声，走过去一看，{h}睡得正香呢！",
-        "最后，{f}在{p.in}找到了{h}，原来{h}等着等着睡着了。",
+        "最后，{f}在{p.in}找到了{h}，原来{h}等着等着{*action:doze}了。",
         "{h}揉着眼睛从{p.in}走出来，问：“你们怎么还不来找我？”",
         "原来，{h}躲在{p.in}，一不小心睡着了。",
         "{g}大喊一声，惊醒了睡在{p.in}的{h}。",
@@ -238,6 +238,7 @@ def costume(w: World) -> None:
     w.tell(
         "学校要开化装晚会，{f}扮{a}，{g}扮{b}，{h}要扮{c}。",
         "{when}大家都在准备化装晚会，{h}想扮成{c}。",
+        "{when}{h}收到一张化装晚会的{*thing:invite}，想扮成{c}。",
         "化装晚会就要开始了，{h}早就想好了，要扮{c}。",
         "<f.ask 晚会上你扮什么？><h.say 我要扮{c}！>",
     )

@@ -13,7 +13,7 @@ def messy_room(w: World) -> None:
     w.scene(season="any", sky="any")
     w.hero("h")
     w.elder("e")
-    w.pick("x", "thing", "losable", "-toy", "-tool", "-vehicle")
+    w.pick("x", "thing", "needed")
     w.pick("y", "thing", "toy", "losable", "-tool")
     w.pick("z", "thing", "garment")
     w.put("spot", CORNERS)
@@ -128,7 +128,7 @@ def dark(w: World) -> None:
         "{h}心里发毛，忍不住{*action:shake}。",
         "{h}吓得连大气也不敢出。",
         "<h.cry 有[妖怪|怪物]，快来呀！>",
-        "{h}抱紧了{*thing:toy,soft}，心{*sound:heart}地跳。",
+        "{h}抱紧了{*thing:cuddle}，心{*sound:heart}地跳。",
     )
     w.more(
         "{h}数着自己的心跳，一下，两下，三下，[黑影还在那里|天却怎么也不亮]。",
@@ -197,7 +197,6 @@ def kitchen(w: World) -> None:
         "盐当成了糖",
         "醋当成了水",
         "辣椒粉当成了可可粉",
-        "洗衣粉当成了面粉",
         "酱油当成了糖浆",
         "胡椒当成了芝麻",
     )
@@ -211,7 +210,7 @@ def kitchen(w: World) -> None:
         "{h}[系上围裙|找来面粉]，拿出[大碗|勺子|盆子]，{*manner:work}地干了起来。",
         "{h}找出一个大碗，倒进面粉，[又加水，又搅拌|弄得满脸都是白粉]。",
         "{h}一边哼歌，一边搅面糊，[手酸了也不停|忙得可高兴了]。",
-        "锅里{*sound:stream}地响，{h}忙得[团团转|满头大汗]。",
+        "锅里{*sound:boil}地响，{h}忙得[团团转|满头大汗]。",
     )
     w.more(
         "{h}没有看清瓶子上的字，也没有[问一问|尝一尝]。",

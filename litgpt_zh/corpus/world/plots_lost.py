@@ -206,6 +206,7 @@ def found_thing(w: World) -> None:
         "{h}把这件事告诉了家里人，大家都[夸奖|称赞]{h.ta}。",
         "{h}笑了，心想：做对的事[真好|真快乐]。",
         "{*idiom:praised@h}。",
+        "那天晚上，{*idiom:peace@h}。",
     )
     w.moral("giveback", probability=0.45)
     w.sum(
@@ -314,21 +315,21 @@ def mend(w: World) -> None:
     w.elder("e")
     w.pick("x", "thing", "toy", "fixable", "losable")
     w.put("t", TOOLS)
-    w.put("part", PARTS.get(w.slot("x").measure, "边上 最上面 下面"))
+    w.put("part", PARTS.get(w.slot("x").measure, "有一处 边上"))
     if w.slot("x").word in LIMBS:
         w.put("part", "一条腿 后背 脚上")
     soft = w.slot("x").has("soft")
     if w.slot("x").has("round"):
-        w.put("part", "边上 最上面")
-        w.put("t", "针线 胶带 绳子")
+        w.put("part", "有一处 边上")
+        w.put("t", "针线 胶带")
     if soft:
         w.put("part", "一只耳朵 一条胳膊 肚皮 一条腿 后背")
         w.put("t", "针线 剪刀和针线 针线盒")
     w.tell(
-        "{when}{h}最爱的{x}坏了，{part}[裂了一道口子|破了一大块|磨坏了]。",
-        "{h}的{x}用了很久，{at}{part}[终于|突然]裂开了。",
+        "{when}{h}最爱的{x}坏了，{part}[裂了一道口子|破了一大块]。",
+        "{h}的{x}玩了很久，{at}{part}突然裂开了。",
         "只听{*sound:crash}一声，{h}的{x}摔在地上，{part}裂开了。",
-        "{when}{h}正玩着{x.onea}，{part}忽然坏了。",
+        "{when}{h}正玩着{x}，没想到{part}裂开了。",
     )
     w.tell(
         "{h}[拿起|翻出]胶水自己粘，可是一松手又[掉|散]了。",
@@ -351,7 +352,7 @@ def mend(w: World) -> None:
         "<e.say 东西坏了不要紧，我们来修一修。>{e}找来了{t}。",
     )
     w.some(
-        "{*idiom:watch@h}。",
+        "{*idiom:stare@h}。",
         "{h}在一旁[递东西|看着]，连大气也不敢出。",
         "{e}{*manner:work}地修着，额头上冒出了汗珠。",
         "{h}学着{e}的样子，{*manner:handle}地[扶住|按住]{x}。",
@@ -360,7 +361,7 @@ def mend(w: World) -> None:
         "[不一会儿|没过多久|一个下午过去了]，{x}又[和新的一样了|能玩了]。",
         "{*idiom:deft@e}，[不一会儿|没多久]就把{x}修好了。",
         "{h}在一旁看得入神，{e}{*manner:handle}地摆弄了一会儿，{x}就好了。",
-        "{e}教{h}一点一点地修，{part}[终于|总算]修好了。",
+        "{e}教{h}一点一点地修，{x}[终于|总算]修好了。",
         "{h&e.ta}一起忙了半天，{x}[修好了|又变得好好的]。",
         "{e}一针一线地缝，{x}[很快|慢慢]就缝好了。" if soft else "{e}这里[拧|敲]一下，那里[粘|绑]一下，{x}就修好了。",
     )
@@ -380,7 +381,8 @@ def mend(w: World) -> None:
         "<h.glad 谢谢{e.call}！>",
         "{*idiom:grateful@h}。",
         "{h}{*manner:hold}地抱着{x}，怎么也不肯放下。",
-        "{h}比以前更爱惜{x}了，每次玩完都[收好|放回盒子里]。",
+        "{h}比以前更爱惜{x}了，每次玩完都[收好|放回原处]。",
+        "{h}说，以后一定要{*manner:well}爱惜{x}。",
         "{h}[高兴|开心]地说，以后要[跟|向]{e}学修东西。",
     )
     w.moral("things", "thankful", probability=0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from litgpt_zh.corpus.world.engine import World, plot
+from litgpt_zh.corpus.world.groups import land_heroes
 
 FORESTS = "森林 树林 竹林 松树林 丛林 桦树林 枫树林 大山 山谷 小树林 果林 密林 桃花林 梅林"
 #: What the wind can carry off, and what only a throw can.
@@ -13,8 +14,11 @@ LIGHT, THROWN = "风筝 纸飞机 竹蜻蜓 滑翔机模型", "飞盘 羽毛球 
 def stuck_kite(w: World) -> None:
     """A toy flies up into a tree; several ways fail before one works."""
     w.scene(occasions="春游 秋游 儿童节")
+    if w.animals:
+        w.folk = [animal for animal in land_heroes(w.lexicon) if animal.has("-flies", "-climbs")]
     w.hero("h")
     w.friend("f")
+    w.folk = ()
     light = w.chance(0.5)
     w.put("x", LIGHT if light else THROWN)
     w.put(
@@ -35,7 +39,7 @@ def stuck_kite(w: World) -> None:
         "{f}安慰{h}说，总会有办法的。",
     )
     w.tell(
-        "忽然一阵[大风|风]吹来，{x}[飞上了高高的{t}|挂在了高高的{t}上]。" if light else "{f}一使劲，{x}[飞上了高高的{t}|落在了高高的{t}上]。",
+        "{*sound:gust}一阵风吹来，{x}[飞上了高高的{t}|挂在了高高的{t}上]。" if light else "{f}一使劲，{x}[飞上了高高的{t}|落在了高高的{t}上]。",
         "{h}用力太大，{x}[挂在|卡在]了{t}的树枝上。",
         "{*sound:dash}的一声，{x}飞到了{t}上，下不来了。",
         "没想到，{x}一下子钻进了{t}的叶子里。",
@@ -120,7 +124,10 @@ def stuck_kite(w: World) -> None:
 def lost_way(w: World) -> None:
     """Led astray by something bright, the hero is lost; a sign, a sound or a friend leads home."""
     w.scene(day="afternoon", occasions="秋游 春游")
+    if w.animals:
+        w.folk = [animal for animal in land_heroes(w.lexicon) if animal.has("-flies")]
     w.hero("h")
+    w.folk = ()
     w.elder("e")
     w.put("p", FORESTS)
     w.pick("a", "animal", "insect", "flies", "gentle")
@@ -188,7 +195,7 @@ def lost_way(w: World) -> None:
     w.tell(
         "<h.sorry 我再也不乱跑了。>",
         "{*idiom:afterfright@h}，再也不敢乱跑了。",
-        "{*idiom:safe@h}，大家都放心了。",
+        "{*idiom:safe@h}，{e}这才{*mood:relieved}了。",
         "{e}没有责怪{h}，[端来|递上]{*food:cooked,cookable.one}。",
         "{*idiom:relief@h}，紧紧拉住{e}的手。",
         "从此，{h}出门再也不离开大人了。" if not w.animals else "从此，{h}再也不到处乱跑了。",
@@ -209,7 +216,7 @@ def hut(w: World) -> None:
     w.friend("f")
     w.place("p", "stroll")
     w.put("m", "稻草 树枝 纸箱 树叶 枯枝 芦苇 旧床单 干草 麦秆 树皮 藤条")
-    w.put("n", "石头 木头 砖头 竹子 泥土和石头 粗木头 石板 青砖")
+    w.put("n", "石头 木头 砖 竹子 木板 石板")
     hint = w.flag("伏笔", 0.4)
     w.tell(
         "{when}{h}和{f}在{p.in}搭小屋。",
@@ -336,6 +343,7 @@ def collection(w: World) -> None:
     w.tell(
         "大家都来看，{h}{*mood:proud.very}。",
         "{h}说，最美的还有{d}，可惜带不回来。",
+        "看着这么多好看的东西，{*idiom:delight@h}。",
         "从此，{h}走路都会看一看脚边。",
         "<h.glad 原来到处都是宝贝！>",
         "{f}和{h}约好，下个星期再去{p}。" if not w.animals else "{f}和{h}约好，过几天再去{p}。",

@@ -90,6 +90,7 @@ def race(w: World) -> None:
         "{a}的日子到了，{*idiom:confident@h}。",
         "{a}的日子到了，大家{*action:root}，好不热闹。",
         "{a}开始了，{h}跑在最前面，{f}紧紧跟在后面。",
+        "{a}开始了，{*idiom:crowd@h}，{f}紧紧跟在旁边。",
         "{a}开始了，{h}和{f}跑在最前面。",
         "为了得到{x}，{h}天天练习，终于等到了{a}这一天。",
     )
@@ -106,8 +107,8 @@ def race(w: World) -> None:
     w.tell(
         "跑到一半，{f}忽然摔倒了，疼得站不起来。",
         "眼看就要到终点，{h}听见身后{*sound:crash}一声，{f}摔倒了。",
-        "跑着跑着，跑在前面的{f}摔了一大跤，{*idiom:hurt}。",
-        "忽然，跑在前面的{f}{*action:fall}了，膝盖流出血来。",
+        "跑着跑着，{f}摔了一大跤，{*idiom:hurt}。",
+        "忽然，身边的{f}{*action:fall}了，疼得直流眼泪。",
     )
     w.tell(
         "{h}[想也没想|停了一下]，转身跑了回去。",
@@ -219,7 +220,8 @@ def stage(w: World) -> None:
     w.tell(
         "{*idiom:stage@h}。",
         "{h}向台下{*action:bow}，掌声更响了。",
-        "掌声响了起来，{h}[鞠了一躬|笑了]。",
+        "台下响起了{*manner:warm}的掌声，{h}[鞠了一躬|笑了]。",
+        "大家{*manner:nonstop}地拍手，{h}高兴极了。",
         "听见台下的掌声，{h}{*mood:stirred.very}。",
         "台下的{*person:watchers}都[站起来|一齐]{*action:cheer}。" if not w.animals else "台下的伙伴们都一齐{*action:cheer}。",
         "{h}高兴极了，跑下台抱住了{f}。",
@@ -250,6 +252,7 @@ def learn_skill(w: World) -> None:
     w.tell(
         "{when}{h}看见{f}会{a}，[非常|十分]羡慕，也想学。",
         "{h}一直想学{a}，{at}{f}答应教{h}。",
+        "{when}{h}看见{f}在{a}，{*manner:inner}下了决心，也要学会。",
         "{when}{e}开始教{h}{a}。",
         "{h}什么都[学得快|爱学]，就是不会{a}。",
         "看着{f}{a}的样子，{h}羡慕极了，决定也要学会。",
@@ -313,7 +316,7 @@ def learn_skill(w: World) -> None:
         "[慢慢地|过了些日子]，{h}终于学会了{a}。",
         "[有一天|这天早上]，{h}忽然成功了！",
         "[功夫不负有心人|练着练着]，{h}真的学会了{a}。",
-        "{h}真的学会了{a}，{*idiom:success@h}。",
+        "{*idiom:success@h}，真的学会了{a}。",
         "一个月过去了，{h}{a}的样子[像模像样|谁见了都夸]。",
     )
     w.more(

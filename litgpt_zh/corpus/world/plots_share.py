@@ -268,10 +268,10 @@ def gift(w: World) -> None:
     else:
         w.tell(
             "{e}[高兴|感动]得[说不出话|眼睛都湿了]，一把抱住了{h}。",
-            "{*idiom:glad@e}，抱着{x}舍不得放下。",
+            "{*idiom:goodnews@e}，捧着{x}舍不得放下。",
             "{e}{*mood:eased.very}，眼睛都湿了。",
             "<e.glad 这是我收到的最好的礼物！>",
-            "{*idiom:glad@e}，把{x}[摆在最显眼的地方|看了又看]。",
+            "{e}的心里充满了{*mood:brimming}，把{x}[摆在最显眼的地方|看了又看]。",
             "{*idiom:moved@e}，{*manner:hold}地握住了{h}的手。",
             "{e}夸个不停，{h}觉得{*mood:honoured.very}。",
             "{e}把{x}放在[床头|窗台上]，天天都要看一看。",

@@ -29,7 +29,7 @@ def dream(w: World) -> None:
     w.tell(
         "那里有{a.one}，正在{*activity:solo}。",
         "在{p.in}，{a.one}笑着向{h}{*action:wave}。",
-        "{h}看见{n.one}，旁边站着{a.one}。",
+        "{h}看见了{n.one}，又看见了{a.one}。",
         "{a.one}走过来，请{h}{*food:snack=fd.eat}{fd}。",
         "那里真热闹，{*idiom:marvel@h}。这时，{a.one}走了过来。",
         "{p.in}静极了，{h}{*mood:curious.very}，走着走着，看见了{a.one}。",
@@ -111,6 +111,7 @@ def star(w: World) -> None:
         "{h}{*manner:pull}地往上扔，可是差得太远了。",
         "{h}爬到最高的地方，使劲往上扔，还是差得太远。",
         "{h}跳啊跳，离天还远着呢，{*mood:worried.very}。",
+        "{*idiom:tryall@h}，可是离天实在太远了。",
         "{h}叫来了{f}，两个一起想办法。",
         "{*idiom:think@h}。",
     )

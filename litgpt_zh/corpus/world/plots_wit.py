@@ -22,7 +22,7 @@ def cry_wolf(w: World) -> None:
     )
     w.tell(
         "大家[扔下手里的活|急忙]跑来，却看见{h}笑得直打滚。",
-        "{f}和伙伴们[拿着棍子|慌慌张张地]赶来，才知道上了当。",
+        "{f}和伙伴们拿着{*thing:sticks}赶来，才知道上了当。",
         "{f}吓得[脸都白了|跌了一跤]，{h}却哈哈大笑。",
         "{*idiom:panic@f}，{h}却笑得直不起腰。",
         "{*idiom:listen_scared@f}，{h}却偷偷地笑。",
@@ -137,7 +137,7 @@ def trade(w: World) -> None:
             "正巧{e}急着要{z}，{h}马上拿了出来。",
         )
         w.tell(
-            "{*idiom:glad@e}，连声夸{h}会办事。",
+            "{*idiom:goodnews@e}，连声夸{h}会办事。",
             "<e.glad 你真是帮了我的大忙！>",
             "{e}笑得合不拢嘴，{h}心里{*mood:glad.very}。",
         )
@@ -176,7 +176,7 @@ def market(w: World) -> None:
     w.pick("z", "thing", "gift", "sale", "losable")
     w.put("p", "集市 庙会 旧货市场 广场 早市 花市 草地 街角 村口 小镇 公园")
     w.tell(
-        "{h}想给{e}买{z.one}，可是{z}太{*adj:costly}，{at}就在{p.in}摆了个小摊。",
+        "{when}{h}想给{e}买{z.one}，可是{z}太{*adj:costly}，{h}就在{p.in}摆了个小摊。",
         "{when}{h}把{x}、{y}摆在{p.in}，要挣钱给{e}买{z}。",
         "为了买{z}，{h}和{f}来到{p.in}卖东西。",
         "{e}一直想要{z.one}，{at}{h}就把用不着的东西拿到{p.in}去卖。",
