@@ -253,14 +253,12 @@ class World:
     def _situated(self, kind: str, name: str) -> Sequence[Entry]:
         """The words of a group of :mod:`phrases`, out-of-season activities left out."""
         found = group(self.lexicon, kind, name)
+        if self.animals:
+            found = tuple(entry for entry in found if "human" not in entry.tags)
         if kind != "activity":
             return found
         now = self.now
-        return [
-            entry
-            for entry in found
-            if in_season(entry, now.season, now.day) and not (self.animals and entry.has("human"))
-        ]
+        return [entry for entry in found if in_season(entry, now.season, now.day)]
 
     def _fresh(self, entries: Sequence[Entry]) -> Entry:
         """One of ``entries``, if possible one that the story does not hold yet."""

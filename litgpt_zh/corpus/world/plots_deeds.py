@@ -27,7 +27,7 @@ def prank(w: World) -> None:
         "{f}哼着歌走来，{h}忽然扑了上去。",
         "{f}的脚步声{*sound:steps}地近了，{h}呜呜地叫了起来。",
         "{h}{*manner:sneak}地走到{f}身后，大叫一声。",
-        "{f}{*manner:home}地走来，{h}{*manner:sudden}跳了出来。",
+        "{f}{*manner:home}地走来，{h}{*manner:sudden}跳了出来，大叫一声。",
         "等{f}一到，{h}就怪叫着冲了出来。",
     )
     w.tell(

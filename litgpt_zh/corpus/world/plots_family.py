@@ -110,7 +110,7 @@ def family_photo(w: World) -> None:
     w.tell(
         "{a}带来了{x}，{b}端来了{y}，大家一起{act}。",
         "{h}给大家倒茶，{c}在一旁跑来跑去，大家都{*mood:glad.very}。",
-        "{c}抢着吃{y}，弄得满脸都是。",
+        "{c}抢着{y.eat}{y}，弄得满脸都是。",
         "{b}送给{h}{x.onea}，{h}[连声道谢|高兴得跳了起来]。",
         "{*idiom:family@h}。",
         "{*idiom:greet@a}，{b}也跟在后面来了。",
@@ -213,6 +213,7 @@ def moving(w: World) -> None:
         "还没有出发，{h}心里已经开始{*mood:missing}{f}了。",
         "{h&f.ta}约好，每个月[写一封信|见一次面]。",
         "车子开动了，{f}追着跑了很远，{h}一直挥手。",
+        "{*idiom:leave@h}，{f}追着车子跑了很远。",
     )
     w.para()
     twist = w.flag("转折", 0.45)
@@ -318,7 +319,7 @@ def errand(w: World) -> None:
         "路上有一条大狗，{h}绕了一个大圈子。" if not w.animals else "路上有一个大水坑，{h}绕了一个大圈子。",
         "{h}走得太急，{*action:fall}了，可是{x}一点也没洒。",
     )
-    w.more("{h}走得{*mood:hasty.very}，一步也不敢停下来{*action:repose}。", "{sky}，{h}把衣服脱下来盖在{x}上。")
+    w.more("{h}走得{*mood:hasty.very}，一步也不敢停下来{*action:repose}。", "{sky}，{h}用身子护着{x}，不让它变凉。")
     w.tell(
         "{*idiom:smooth@h}，{x}很快就送到了{o}手里。",
         "{h}不停地{*action:hurry}，到的时候{x}还是热的。",

@@ -187,7 +187,7 @@ def borrowed(w: World) -> None:
         w.pick("x", "thing", "book", "gift")
         w.let("harm", "被撕破了一页", "掉进水里，湿透了", "沾上了一大块墨水", "被{*animal:pet,runs}咬破了角")
     else:
-        w.pick("x", "thing", "wearable", "gift", "-toy")
+        w.pick("x", "thing", "clothes", "gift", "-sport")
         w.let("harm", "破了一个洞", "掉进了泥坑", "沾满了油", "被{*animal:pet,runs}咬坏了")
     w.tell(
         "{when}{h}向{f}借了{x.onea}。",
@@ -225,7 +225,7 @@ def borrowed(w: World) -> None:
             "{f}[气得哭了|什么都明白了]，和{h}吵了起来，两个再也不来往了。",
             "<f.angry 我再也不借给你东西了！>",
         )
-        w.more("从那以后，谁也不肯把东西借给{h}了。", "{h}一个人走在路上，[后悔极了|心里像压着石头]。")
+        w.more("从那以后，谁也不肯把东西借给{h}了。", "{h}独自走在路上，[后悔极了|心里像压着石头]。")
         w.moral("borrow", probability=0.5)
         w.sum("{h}借来{f}的{x}，弄坏了还不肯承认，失去了这个朋友。")
         return
@@ -245,7 +245,7 @@ def borrowed(w: World) -> None:
     w.tell(
         "{f}[愣了一会儿|有点难过]，可还是[笑了|原谅了{h}]。",
         "<f.comfort 没关系，你肯说真话就好。>",
-        "{f}看着补好的{x}，说它比原来更[特别|好看]了。",
+        "{f}拍拍{h}，说以后小心一点就好。",
         "{*idiom:mild@f}，说没关系。",
         "{f}{*manner:willing}地原谅了{h}。",
         "{f}摆摆手，拉着{h}一起去{*activity:games}。",
@@ -327,7 +327,7 @@ def new_pupil(w: World) -> None:
         "[放学的时候|那天以后]，{h&f.ta}手拉手走出了校门。",
         "从此，{*idiom:friends@h}。",
         "第二天，{h}第一个[来到学校|举手发言]，再也不害羞了。",
-        "课间的时候，{*idiom:play@h}。",
+        "课间的时候，{*idiom:chat@h}。",
         "放学的时候，{h}向{f}{*action:wave}，约好明天再见。",
         "没过几天，{h}就成了大家的好朋友。",
         "{h}回家对妈妈说：“我有朋友了！”",

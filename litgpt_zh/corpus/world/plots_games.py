@@ -245,7 +245,7 @@ def costume(w: World) -> None:
     w.tell(
         "可是出门前，{x}裂了一道大口子，没法穿了。",
         "谁知{h}打开柜子，准备好的{x}不见了。",
-        "可是{h}没有钱买{x}，{*mood:worried.very}。",
+        "可是{h}没有{x}，也没有钱去买。",
         "没想到，{*animal:pet,runs}把{h}的{x}咬破了。",
     )
     w.tell(

@@ -47,7 +47,7 @@ def messy_room(w: World) -> None:
         w.tell(
             "等{h}找到{x}，大家已经出发了，{h.ta}只好[留在家里|独自站在门口]。",
             "{h}一脚踩在了{x}上，{x}弄得脏脏的，不能用了。",
-            "直到天黑，{x}也没有找到，{h}{*mood:regretful.very}。",
+            "直到天黑，{x}也没有找到，{h}觉得{*mood:pity.very}。",
         )
         w.more("{h}望着满地的东西，[后悔得低下了头|第一次觉得这屋子真乱]。", "窗外传来伙伴们的笑声，{h}听了更难过了。")
         w.moral("tidy", probability=0.5)
@@ -152,9 +152,9 @@ def dark(w: World) -> None:
         )
     if hint:
         w.tell(
-            "原来，黑影就是{h}睡前[放|挂]在那里的{x}！",
-            "{h}一看，[忍不住笑了|松了一口气]：那不是睡前搭好的{x}吗？",
-            "哪里有什么怪物，只有{h}自己[放|挂]的{x.that}。",
+            "原来，黑影就是{h}睡前放在那里的{x}！",
+            "{h}一看，[忍不住笑了|松了一口气]：那不是睡前放好的{x}吗？",
+            "哪里有什么怪物，只有{h}自己放的{x}。",
         )
     else:
         w.tell(
@@ -275,7 +275,7 @@ def attic(w: World) -> None:
     w.scene(season="any", sky="any", occasions="午睡")
     w.hero("h")
     w.elder("e")
-    w.pick("x", "thing", "keepsake", "losable", "-sport")
+    w.pick("x", "thing", "keepsake", "losable", "gift", "-sport")
     w.pick("y", "thing", "losable", "-paper", "toy")
     w.pick("z", "thing", "losable", "-paper", w.choice("clothes", "tool", "instrument", "container"))
     w.put("p", "阁楼 地下室 储藏室 仓库 车库 谷仓")
@@ -286,7 +286,7 @@ def attic(w: World) -> None:
         "{when}{h}{*manner:sneak}地走进{p}，里面堆满了旧东西。",
         "下雨天不能出门，{h}就到{p.in}[寻宝|翻东西]去了。"
         if w.now.sky == "rainy"
-        else "{when}{h}爬进{p}，想找{y.one}。",
+        else "{when}{h}走进{p}，想找一样东西。",
     )
     w.tell(
         "打开箱子一看，里面有{y.one}、{z.one}，最下面压着{x.one}。",

@@ -195,7 +195,7 @@ def snowman(w: World) -> None:
     )
     w.tell(
         "{h&f.ta}用{nose}做鼻子，用{*nature:eyes.two}做眼睛。",
-        "雪人有{nose}做的鼻子，头上还顶着{*thing:buckets.one}。",
+        "雪人有{nose}做的鼻子，头上还扣着{*thing:buckets.one}。",
         "{h}给它安上{nose}当鼻子，{f}给它画上嘴巴。",
         "{f}找来{nose}做鼻子，{h}折来两根树枝当手。",
     )

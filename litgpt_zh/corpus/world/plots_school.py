@@ -29,7 +29,7 @@ def proud_race(w: World) -> None:
     )
     w.tell(
         "{f}虽然跑得慢，可是天天[练习|早起练习]。",
-        "{f}虽然跑得慢，可是{*idiom:resolve@f}。",
+        "{*idiom:resolve@f}，每天都去练习。",
         "{f}什么也没说，[每天|天不亮就]{*manner:practise}地练。",
         "{*idiom:practice@f}，从来不[叫苦|偷懒]。",
     )
@@ -152,7 +152,7 @@ def stage(w: World) -> None:
     w.elder("e")
     if w.chance(0.6):
         w.pick("x", "thing", "instrument", "-toy")
-        w.let("act", "表演{x}", "演奏{x}")
+        w.let("act", "演奏{x}")
     else:
         w.let("act", "{*activity:show}")
     w.put("p", "学校 礼堂 广场 剧院 音乐厅 公园 少年宫 幼儿园") if not w.animals else w.put("p", "森林 草地 广场 树林")
@@ -179,7 +179,8 @@ def stage(w: World) -> None:
     w.tell(
         "可是一看见台下那么多眼睛，{h}的腿就[软了|抖了起来]。",
         "灯一亮，{h}的脑子里一片空白，[什么都忘了|站着一动不动]。",
-        "{*idiom:worried@h}。",
+        "{h}心里{*mood:absorbed.very}，腿也抖了起来。",
+        "{*idiom:nervous@h}，不敢往台下看。",
         "{h}想装作什么也不怕，可是心里有些{*mood:dread}，直{*action:shake}。",
         "{h}的手心全是汗，{*mood:frightened.very}。",
         "{*idiom:scared@h}，[想转身跑掉|什么也想不起来]。",
@@ -188,7 +189,7 @@ def stage(w: World) -> None:
         "<h.worry 我不敢，我要回家。>",
         "{h}有点{*trait:timid_stage}，站在那里不敢开始。",
         "台下有谁在{*action:noise}，{h}更紧张了。",
-        "台下有人[小声说话|笑了起来]，{h}的脸更红了。",
+        "台下有谁[小声说了一句话|笑了起来]，{h}的脸更红了。",
         "{h}低着头，眼泪[快要|就要]掉下来了。",
         "{h}张开嘴，却发不出一点声音。",
     )
