@@ -255,7 +255,7 @@ class World:
         found = group(self.lexicon, kind, name)
         if self.animals:
             found = tuple(entry for entry in found if "human" not in entry.tags)
-        if kind != "activity":
+        if kind not in SEASONAL:
             return found
         now = self.now
         return [entry for entry in found if in_season(entry, now.season, now.day)]

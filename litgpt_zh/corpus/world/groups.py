@@ -10,7 +10,7 @@ from litgpt_zh.corpus.world.scene import in_season
 __all__ = ["PLACES", "SEASONAL", "insect_heroes", "land_heroes", "places", "seasonal", "water_heroes"]
 
 #: The classes whose words are drawn with regard to the season and the part of the day.
-SEASONAL = frozenset(("activity", "nature"))
+SEASONAL = frozenset(("activity", "nature", "plant"))
 
 _NOT_WALKED = frozenset(
     "草丛 迷宫 乡村 村子 稻草人 办公室 课堂 宿舍 食堂 瓜田 玉米地 稻田 田埂 花圃 花坛 假山 温室 电梯 悬崖 铁路 马路 公路 斑马线 人行道 十字路口 铁轨 工地 停车场 鸡窝 猪圈 鸟窝 蚂蚁窝 狐狸洞 树枝 树梢 树杈 树上 旋转木马 过山车 "

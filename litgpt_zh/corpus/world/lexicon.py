@@ -66,7 +66,7 @@ TAGS: dict[str, frozenset[str]] = {
     "animal": _split(
         "pet farm wild bird insect sea pond small big flies swims climbs runs burrows hero gentle fierce furry"
     ),
-    "plant": _split("flower tree grass crop fungus vine pot climbable bears fragrant part"),
+    "plant": _split("flower tree grass crop fungus vine pot climbable bears fragrant part " + _SEASONS),
     "place": _split("home indoor outdoor water forest mountain town farm school park shop fun sky night far hide dark"),
     "person": _split("family elder neighbor job teacher helper child shop doctor artist athlete"),
     "adj": _split(

@@ -19,11 +19,11 @@ def sea(w: World) -> None:
     w.friend("f")
     w.pick("b", "animal", "sea", "swims")
     w.pick("x", "animal", "sea", "small")
-    w.put("p", "珊瑚丛 海底 海湾 大海 礁石 海草丛")
+    w.put("p", "珊瑚丛 海底 海湾 大海")
     w.put("gift", "颜色很暗 个子太小 嘴巴太大 游得太慢 总是不说话 胆子太小 声音太小 身上有斑点 眼睛太大 样子太怪")
     danger = w.choice("net", "dark", "shark")
     w.tell(
-        "{p}里住着{h.one}，因为{gift}，大家都不跟它玩。",
+        "{p.in}住着{h.one}，因为{gift}，大家都不跟它玩。",
         "{h}{gift}，{f}常常[笑话|取笑]{h}。",
         "因为{gift}，大家都笑{h}，{h}{*mood:downcast.very}，总是独自游来游去。",
         "<f.laugh 你{gift}，我们才不跟你玩！>{h}听了伤心极了。",
@@ -81,7 +81,7 @@ def sea(w: World) -> None:
         "{f}红了脸，再也不敢笑话{h}了。",
     )
     w.tell(
-        "从此，{h}和{f}天天在{p}里游来游去。",
+        "从此，{h}和{f}天天在{p.in}游来游去。",
         "大家围着{h}转圈，{b}还送给{h}一颗珍珠。",
         "{h}笑了：原来和大家不一样也没什么不好。",
         "{h}有了朋友，{*mood:glad.very}。",
@@ -90,7 +90,7 @@ def sea(w: World) -> None:
     w.more(
         "{f}把自己最爱吃的水草分给了{h}一半。",
         "消息传得很快，连很远的地方都知道了{h}的名字。",
-        "那天晚上，大家在{p}里开了一个热闹的晚会，{b}唱了好几首歌。",
+        "那天晚上，大家在{p.in}开了一个热闹的晚会，{b}唱了好几首歌。",
         "小鱼们排成一圈，给{h}跳了一支舞。",
     )
     w.moral("looks", probability=0.4)
@@ -197,7 +197,7 @@ def winter_store(w: World) -> None:
     w.put("x", STORES)
     while w.put("y", STORES) == w.put("x", STORES):
         pass
-    w.put("p", "地洞 树洞 石洞 木屋 谷仓 粮仓 山洞 草垛")
+    w.put("p", "地洞 树洞 石洞 木屋 谷仓 山洞 草垛")
     bad = w.flag("坏结局", 0.3)
     w.tell(
         "{when}{f}忙着把{x}和{y}搬进{p}，{h}却在{*activity:games}。",
@@ -219,7 +219,7 @@ def winter_store(w: World) -> None:
         "{h}摘到{y}就吃掉，从来不往家里带。",
     )
     w.more(
-        "{f}的脚都走疼了，可是{p}里一天比一天满。",
+        "{f}的脚都走疼了，可是{p.in}一天比一天满。",
         "天上的{*animal:migrant}排着队往南飞，{h}看也不看。",
         "树叶落光了，{h}还在落叶里打滚。",
     )
@@ -267,7 +267,7 @@ def winter_store(w: World) -> None:
         "外面的雪还在下，屋里的火烧得旺旺的。",
         "{h}捧着热乎乎的饭，好久都说不出话来。",
         "{f}讲起秋天的事，{h}的脸红了。",
-        "雪化的时候，{p}里还剩下不少{y}。",
+        "雪化的时候，{p.in}还剩下不少{y}。",
     )
     w.moral("work", probability=0.35)
     w.sum(

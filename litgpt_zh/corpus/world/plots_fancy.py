@@ -60,7 +60,7 @@ def treasure_map(w: World) -> None:
     if kind == "real":
         w.tell(
             "打开一看，里面有{*thing:treasure,shiny.one}，[亮得睁不开眼|闪闪发光]！",
-            "里面装满了{*nature:pickup,light}，{h&f.ta}{*mood:surprised.very}。",
+            "里面装满了{*nature:hoard}，{h&f.ta}{*mood:surprised.very}。",
         )
         w.tell(
             "{h&f.ta}把宝贝送给了博物馆，大家都来看。" if not w.animals else "{h&f.ta}把宝贝分给了大家，每家都有一份。",

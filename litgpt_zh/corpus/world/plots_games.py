@@ -43,7 +43,6 @@ def copy_game(w: World) -> None:
         w.tell(
             "{h}{*mood:bashful.very}，[脸一下子红了|真想躲起来]。",
             "<h.sad 我太笨了，不玩了。>",
-            "{*idiom:fail@h}。",
         )
     w.para()
     w.tell(
@@ -174,7 +173,7 @@ def hide_seek(w: World) -> None:
         "{h}想藏在{r.in}，又想藏在{q.in}，最后藏在了{p.in}。",
     )
     w.tell(
-        "{*idiom:look@f}，很快找到了{g}，可是{h}在哪儿呢？",
+        "{*idiom:peer@f}，很快找到了{g}，可是{h}在哪儿呢？",
         "{f}很快在{q.in}找到了{g}，可是怎么也找不到{h}。",
         "{f}找了{r}，又找了{q}，只找到{g}。",
         "{g}忍不住{*action:slip}，一下子被{f}找到了，可是{h}在哪儿呢？",
@@ -183,7 +182,9 @@ def hide_seek(w: World) -> None:
     w.more(
         "{h}听见{f}的脚步声{*sound:steps}地走过去，捂着嘴偷偷地笑。",
         "{p.in}又暖和又安静，{h}的眼皮越来越重。",
-        "{*animal:insect,flies,gentle.one}停在{h}的鼻子上，{h}差点打喷嚏。",
+        "{*animal:insect,flies,gentle.one}停在{h}的鼻子上，{h}差点打喷嚏。"
+        if w.now.season != "winter"
+        else "{h}冷得直搓手，可还是一声不出。",
     )
     w.para()
     w.tell(

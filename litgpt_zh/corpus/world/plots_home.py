@@ -162,7 +162,9 @@ def dark(w: World) -> None:
             "灯光下，黑影变成了{x.onea}，[响声|声音]是风吹出来的。",
             "原来是{*animal:pet,small,runs.one}在[玩|咬]{x.one}。" if not w.animals else "原来，那只是挂在墙上的{x.one}。",
             "哪里是什么怪物，分明是窗外的{*plant:tree,climbable.one}在摇。",
-            "{h}走近一看，是{*animal:small,gentle,insect,flies.one}停在窗户上，影子变得好大好大。",
+            "{h}走近一看，是{*animal:small,gentle,insect,flies.one}停在窗户上，影子变得好大好大。"
+            if w.now.season != "winter"
+            else "{h}走近一看，那不过是挂在窗边的{x.one}。",
         )
     w.more(
         "<e.soft 很多可怕的东西，看清楚了就不可怕。>" if not alone else "{h}拍拍胸口，觉得自己刚才真[傻|好笑]。",
@@ -213,7 +215,7 @@ def kitchen(w: World) -> None:
         "锅里{*sound:boil}地响，{h}忙得[团团转|满头大汗]。",
     )
     w.more(
-        "{h}没有看清瓶子上的字，也没有[问一问|尝一尝]。",
+        "{h}没有看清瓶子上的字，也没有问一问。",
         "面糊溅到了[桌子|凳子|炉台]上，地上也[湿了一片|白了一片]。",
         "{h}偷偷尝了一口生面糊，[皱起了眉头|觉得味道有点怪]，可又想：[烤熟就好了|也许就是这样]。",
     )

@@ -35,8 +35,6 @@ def stuck_kite(w: World) -> None:
     w.more(
         "{sky}，正是玩{x}的好天气。",
         "{x}是{h}最心爱的玩具，平时都舍不得玩。",
-        "{h&f.ta}绕着{t}走了一圈又一圈，谁也想不出好办法。",
-        "{f}安慰{h}说，总会有办法的。",
     )
     w.tell(
         "{*sound:gust}一阵风吹来，{x}[飞上了高高的{t}|挂在了高高的{t}上]。" if light else "{f}一使劲，{x}[飞上了高高的{t}|落在了高高的{t}上]。",
@@ -54,6 +52,8 @@ def stuck_kite(w: World) -> None:
         "<h.worry 太高了，怎么办呢？>",
     )
     w.more(
+        "{h&f.ta}绕着{t}走了一圈又一圈，谁也想不出好办法。",
+        "{f}安慰{h}说，总会有办法的。",
         "树上的{*animal:bird,small,flies}歪着头，好像在笑{h&f.ta}。",
         "{h}{*mood:worried.very}，在树下走来走去。",
     )

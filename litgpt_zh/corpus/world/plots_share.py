@@ -294,7 +294,7 @@ def shelter(w: World) -> None:
     w.hero("h")
     w.friend("f")
     w.friend("g")
-    w.put("x", "雨伞 大荷叶 芭蕉叶 雨衣 油纸伞 床单 桌布")
+    w.put("x", "雨伞 大荷叶 芭蕉叶 雨衣 油纸伞 斗篷 大纸箱")
     w.place("p", "stroll")
     w.tell(
         "{h}在{p.in}{*activity:solo}，忽然[下起了大雨|雨点落了下来]。",

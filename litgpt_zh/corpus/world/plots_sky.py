@@ -13,7 +13,7 @@ def dream(w: World) -> None:
     w.place("p", w.choice("journey", "journey", "sky", "elsewhere", "elsewhere"))
     w.pick("a", "animal", "hero")
     w.pick("b", "animal")
-    w.pick("x", "thing", "losable")
+    w.pick("x", "thing", "losable", w.choice("toy", "light", "instrument", "keepsake", "school"))
     w.pick("n", "nature", "dreamt")
     w.put(
         "ride",
