@@ -570,6 +570,8 @@ def _looks_of(lexicon: Lexicon, word: str) -> tuple[Entry, ...]:
     if entry is None:
         return ()
     unfit = {"animal": _UNSETTLED, "thing": _WORN}.get(entry.kind, frozenset())
+    if "treasure" in entry.tags:
+        unfit = _WORN | {"平常", "普通", "干净", "脏兮兮", "旧旧"}
     same = set(word) | ({"烫", "热"} if "热" in word else set())
     return tuple(look for look in lexicon.adjectives_for(entry) if look.word not in unfit and not same & set(look.word))
 

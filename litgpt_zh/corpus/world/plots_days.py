@@ -130,7 +130,7 @@ def busy_day(w: World) -> None:
         "可是{h}[揉揉眼睛|翻了个身]，又睡着了。",
         "{h}一会儿想{k}，一会儿想{c}，一样也没做完。",
         "{h}刚要{k}，又觉得{*mood:tired.very}。",
-        "{h}刚要{k}，又坐下来{x.eat}{x}，{x.eat}了好半天。",
+        "{h}在{*place:nook.in}{x.eat}{x}，{x.eat}了好半天。",
         "{*idiom:dawdle@h}，半天也没开始{k}。",
         "{h}{*manner:lazy}地坐着，半天也没开始{k}。",
         "{*idiom:sleepy@h}，半天也没开始{k}。",

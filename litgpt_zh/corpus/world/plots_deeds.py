@@ -135,7 +135,7 @@ def giant(w: World) -> None:
         "大家一起{*manner:pull}地往后拉，{x}终于出来了。",
         "{*idiom:chorus@h}，再一使劲，{x}出来了！",
         "大家一齐用力，{*sound:drop}一声，{x}出来了，大家都摔倒在地。",
-        "{g}轻轻一拉，{x}竟然出来了！",
+        "{g}走过来轻轻一拉，{x}竟然出来了！",
     )
     if w.flag("转折", 0.3):
         w.tell(

@@ -73,7 +73,7 @@ def sick(w: World) -> None:
         "现在，{h}每天多吃{*food:vegetable}，少吃{x}，身体[越来越棒|壮壮的]。",
         "{e}心里{*mood:eased.very}，笑着说这一课比什么都管用。",
     )
-    w.moral("teeth" if teeth else "health", probability=0.35)
+    w.moral("teeth" if teeth else "illness", probability=0.35)
     w.sum(
         "{h}吃了太多{x}，{pain}，{d}治好了{h}，{h}再也不贪吃了。",
         "{h}贪吃{x}生了病，吃了药才好，从此学会了节制。",
@@ -100,7 +100,7 @@ def family_photo(w: World) -> None:
         "{when}全家聚在一起，要照一张全家福。",
         "{when}{h}去看{a}，{b}和{c}也在那里。",
         "{d}过生日，{a}和{b}都来了，{h}的心情{*mood:pressing.very}，早就盼着这一天了。",
-        "{a}、{b}和{c}都来了。“难得来得这么齐，我们照张相吧！”{a}对大家说。",
+        "{when}{h}家里来了{a}、{b}和{c}。“难得来得这么齐，我们照张相吧！”{a}对大家说。",
     )
     w.more(
         "墙上挂着一张旧照片，那时候{h}还没有出生。",
@@ -178,7 +178,7 @@ def moving(w: World) -> None:
     w.pick("b", "thing", w.choice("container", "kitchen"))
     w.pick("c", "thing", w.choice("soft", "clothes", "book", "light"))
     w.pick("x", "thing", "losable", "toy")
-    w.pick("n", "animal", "pet", "furry", "small") if not w.animals else w.pick("n", "animal", "small", "gentle", "insect")
+    w.pick("n", "animal", "pet", "furry", "small") if not w.animals else w.pick("n", "animal", "small", "gentle", "insect", "flies")
     w.place("p", w.choice("town", "yard", "shore", "wild"))
     w.tell(
         "{h}要搬家了，{at}屋里堆满了箱子。",
@@ -233,7 +233,7 @@ def moving(w: World) -> None:
         )
     else:
         w.tell(
-            "这时，{n.one}从墙那边探出头来，好像在说：你好。",
+            "这时，{n.one}来到{h}面前，好像在说：你好。",
             "忽然有谁敲门，是隔壁的孩子送来了{*food:cake.one}。",
             "第二天，窗外有谁在{*activity:solo}，还朝{h}招手。",
             "{h}打开窗，看见院子里有一棵开满花的树。",
@@ -291,7 +291,7 @@ def errand(w: World) -> None:
         w.more("太阳一点一点往西走，{h}一点也没注意。", "{h}玩得[满头大汗|浑身是泥]，高兴极了。")
         w.tell(
             "等{h}想起来，天已经黑了，{x}也凉透了。",
-            "{h}正玩得高兴，一只{*animal:pet,runs}跑来，把{x}打翻在地。",
+            "{h}一不留神，一只{*animal:pet,runs}跑来，把{x}打翻在地。",
             "等{h}回头找，{x}已经被{*animal:bird,small}{x.eat}光了。",
         )
         w.tell(

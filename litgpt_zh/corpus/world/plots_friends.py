@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from litgpt_zh.corpus.world.engine import World, plot
 
+PET_BIT = "被{*animal:pet,runs}咬坏了"
+
 
 @plot("误会")
 def misunderstanding(w: World) -> None:
@@ -103,7 +105,7 @@ def promise(w: World) -> None:
         "可是到了时候，{h}只顾着{*activity:indoor,play}，把这事忘得一干二净。",
         "谁知{h}[睡过了头|玩得太高兴]，忘了约定。",
         "第二天，{h}在家{*activity:indoor,quiet,play}，早把约定丢到了脑后。",
-        "那天，{h}得到了{*thing:toy,gift.one}，一玩就忘了时间。",
+        "那天，{h}得到了{*thing:toy,gift,-paper.one}，一玩就忘了时间。",
     )
     w.more(
         "{sky}，{f}早早就来了，一直朝路口张望。",
@@ -185,10 +187,10 @@ def borrowed(w: World) -> None:
     w.friend("f")
     if w.chance(0.6):
         w.pick("x", "thing", "book", "gift")
-        w.let("harm", "被撕破了一页", "掉进水里，湿透了", "沾上了一大块墨水", "被{*animal:pet,runs}咬破了角")
+        w.let("harm", "被撕破了一页", "掉进水里，湿透了", "沾上了一大块墨水", PET_BIT if not w.animals else "折坏了角")
     else:
         w.pick("x", "thing", "clothes", "gift", "-sport")
-        w.let("harm", "破了一个洞", "掉进了泥坑", "沾满了油", "被{*animal:pet,runs}咬坏了")
+        w.let("harm", "破了一个洞", "掉进了泥坑", "沾满了油", PET_BIT if not w.animals else "被树枝钩破了")
     w.tell(
         "{when}{h}向{f}借了{x.onea}。",
         "{f}有{x.onea}，{at}{h}把它借走了。",

@@ -88,7 +88,7 @@ def guess_sound(w: World) -> None:
     w.let("s3", "{*sound:machine}")
     w.flag("转折")
     w.tell(
-        "{when}{h}和{f}玩猜声音的游戏，{f}躲在{hide}发出声音，让{h}猜。",
+        "{when}{h}和{f}在{*place:nook.in}玩猜声音的游戏，{f}躲在{hide}发出声音，让{h}猜。",
         "{when}{e}让{h}和{f}闭上眼睛，猜一猜听到的是什么声音。",
         "{h}的耳朵特别灵，{at}{f}躲到{hide}弄出各种声音，要考考{h}。",
         "<f.say 我躲在{hide}，你来猜是什么声音！>",

@@ -370,7 +370,7 @@ def mend(w: World) -> None:
         w.tell(
             "更想不到的是，{e}还在{x}上[绣|缝]了一朵小花，比原来更[好看|特别]了。" if soft else "更想不到的是，{e}还在{x}上写了{h}的名字，比原来更[好看|特别]了。",
             "谁知道，{e}找{t}的时候，还翻出了{*thing:trinket.one}，正是{h}找了好久的！",
-            "没想到，修好的{x}上多了{*thing:ornament.one}，大家都[羡慕|说好看]。",
+            "没想到，{e}还拿出{*thing:ornament.one}送给{h}，大家都羡慕极了。",
         )
     w.more(
         "{*idiom:glad@h}，抱着{x}[亲了又亲|转了好几圈]。",

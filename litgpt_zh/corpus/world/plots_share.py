@@ -34,7 +34,7 @@ def share_food(w: World) -> None:
     w.place("p", "stroll")
     stingy = w.flag("坏结局", 0.15)
     w.tell(
-        "{when}{h}得到了{x.onea}，[高高兴兴|一路小跑]地来到{p.in}。",
+        "{when}{h}得到了{x.onea}，{*action:trot}地来到{p.in}。",
         "妈妈给了{h}{x.onea}，{h}舍不得马上吃，带着它来到{p.in}。",
         "{when}{h}坐在{p.in}，正要吃{x.onea}。",
         "{when}{h}拿着{x.onea}在{p.in}[慢慢走|歇脚]。",

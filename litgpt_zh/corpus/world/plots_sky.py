@@ -48,7 +48,7 @@ def dream(w: World) -> None:
     )
     w.para()
     w.tell(
-        "{h}{*manner:willing}地答应帮忙，和{a}一起找回了{x}。",
+        "{h}{*manner:gladly}答应帮忙，和{a}一起找回了{x}。",
         "{h}和{a}翻过山，走过河，终于找到了{x}。",
         "{h}想了一个办法，用{*food:snack=fx}换回了{x}。",
         "{h}从口袋里一掏，正好也有{x.one}，就送给了大家。",
