@@ -91,6 +91,7 @@ _SPEAKING = {
     "飞飞": "鸟雀燕鹰鸽鹊雁鹤",
 }
 _HUES = "黑白灰黄花金银棕"
+_SURNAMES = "王李张陈孙"
 
 
 def bears(animal: Entry, name: str) -> bool:
@@ -98,7 +99,7 @@ def bears(animal: Entry, name: str) -> bool:
     if name in _SPEAKING and not set(_SPEAKING[name]) & set(animal.word):
         return False
     hues = set(_HUES) & set(animal.word)
-    return not hues or not set(_HUES) & set(name) or bool(hues & set(name))
+    return not (hues and set(_HUES) & set(name))
 
 
 def child_of(key: str, name: Entry) -> Who:
@@ -125,7 +126,8 @@ def adult_of(key: str, person: Entry) -> Who:
         call = "奶奶" if person.pronoun == "她" else "爷爷"
     else:
         call = "阿姨" if person.pronoun == "她" else "叔叔"
-    return Who(key, word, word, person.pronoun, f"一{person.measure or '位'}{word}", call, word, person)
+    one = word if word[0] in _SURNAMES else f"一{person.measure or '位'}{word}"
+    return Who(key, word, word, person.pronoun, one, call, word, person)
 
 
 def elder_animal_of(key: str, index: int, lexicon: Lexicon) -> Who:

@@ -166,7 +166,10 @@ class World:
     def _same_animal(self, who: Who) -> bool:
         if who.entry is None:
             return False
-        return any(isinstance(other, Who) and other.entry is who.entry for other in self._slots.values())
+        return any(
+            isinstance(other, Who) and (other.entry is who.entry or other.kid == who.kid)
+            for other in self._slots.values()
+        )
 
     def elder(self, key: str = "e") -> Who:
         """Bring on a grown-up of the family, or a wise animal."""
@@ -280,7 +283,8 @@ class World:
     def _holds(self, entry: Entry) -> bool:
         """Whether a slot or a character is this word already."""
         return any(
-            value is entry or (isinstance(value, Who) and value.entry is entry) for value in self._slots.values()
+            value is entry or (isinstance(value, Who) and (value.entry is entry or value.kid == entry.word))
+            for value in self._slots.values()
         )
 
     # ---- telling ------------------------------------------------------------------------------------------------
@@ -449,7 +453,7 @@ class World:
 
     def _alone(self, who: Who) -> bool:
         """Whether the pronoun of ``who`` can mean nobody else who has been named."""
-        if self._last != who.key and (who.pronoun == "它" or who.pronoun in self._others):
+        if who.pronoun in self._others or (who.pronoun == "它" and self._last != who.key):
             return False
         return who.key in self._met and all(
             other.pronoun != who.pronoun or other.key == who.key for other in self._met.values()
@@ -572,6 +576,8 @@ def _looks_of(lexicon: Lexicon, word: str) -> tuple[Entry, ...]:
     unfit = {"animal": _UNSETTLED, "thing": _WORN}.get(entry.kind, frozenset())
     if "treasure" in entry.tags:
         unfit = _WORN | {"平常", "普通", "干净", "脏兮兮", "旧旧"}
+    elif word.startswith("小"):
+        unfit |= {"巨大", "庞大", "魁梧", "高大"}
     same = set(word) | ({"烫", "热"} if "热" in word else set())
     return tuple(look for look in lexicon.adjectives_for(entry) if look.word not in unfit and not same & set(look.word))
 

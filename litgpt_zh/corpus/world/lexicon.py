@@ -76,7 +76,9 @@ TAGS: dict[str, frozenset[str]] = {
         "glad sad angry afraid surprised proud shy calm tired curious worried grateful lonely embarrassed impatient"
     ),
     "trait": _split("good flaw"),
-    "activity": _split("indoor outdoor water night group alone quiet loud sport art skill chore play human " + _SEASONS),
+    "activity": _split(
+        "indoor outdoor water night group alone quiet loud sport art skill chore play human " + _SEASONS
+    ),
     "action": _split("move face hand body sound rest"),
     "manner": _split("slow fast quiet loud careful happy sad eager"),
     "weather": _split("sunny rainy snowy windy foggy cloudy night " + _SEASONS),

@@ -115,7 +115,7 @@ def insects(w: World) -> None:
     )
     w.pick("x", "food", "fruit") if w.chance(0.6) else w.pick("x", "food", "candy", "shareable")
     w.pick("big", "animal", "farm", "big")
-    w.pick("v", "plant", "flower", "-tree")
+    w.pick("v", "plant", "flower", "-fragrant")
     help_comes = w.chance(0.5)
     w.tell(
         "雨后，{h}和{f}要到水洼那边去找{x}，可是水洼像大海一样宽。",

@@ -54,9 +54,7 @@ def shopping(w: World) -> None:
     clever = w.choice("think", "wrong", "ask")
     if clever == "wrong":
         w.flag("转折")
-        w.tell(
-            "{h}只好乱买一气，买回了{d}。", "最后，{h}买了{d}，低着头回了家。", "{h}想，反正都是吃的，就买了{d}。"
-        )
+        w.tell("{h}只好乱买一气，买回了{d}。", "最后，{h}买了{d}，低着头回了家。", "{h}想，反正都是吃的，就买了{d}。")
         w.tell(
             "没想到，{e}正想吃{d}呢！", "{e}看见{d}，愣了一下，大笑起来。", "谁知{e}用{d}做了一道新菜，客人都说好吃。"
         )
@@ -119,7 +117,7 @@ def busy_day(w: World) -> None:
         "<e.say 今天要{b}，要{k}，还要{c}。>{h}听了直叹气。",
         "{when}{h}想和{f}去{d}，可是{e}说，要先{b}、{k}，再{c}。"
         if dry
-        else "{when}{h}哪儿也去不了，{e}说，正好可以{b}、{k}，再{c}。",
+        else "外面{sky}，{h}哪儿也去不了，{e}说，正好可以{b}、{k}，再{c}。",
     )
     w.more(
         "桌上的东西乱成一团，{h}看看这个，摸摸那个。",
@@ -175,7 +173,9 @@ def busy_day(w: World) -> None:
     )
     w.tell(
         "晚上，{h}躺在床上，觉得这一天真长，也真好。",
-        "{h}{x.eat}着香香的{x}，{*mood:glad.very}。" if not w.slot("x").has("drink") else "{h}{x.eat}着{x}，{*mood:glad.very}。",
+        "{h}{x.eat}着香香的{x}，{*mood:glad.very}。"
+        if not w.slot("x").has("drink")
+        else "{h}{x.eat}着{x}，{*mood:glad.very}。",
         "{h}想：明天还要早一点起来。",
         "<h.glad 原来我能做这么多事！>",
         "{*idiom:content@h}，伸了个懒腰。",

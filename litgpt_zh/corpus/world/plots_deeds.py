@@ -88,7 +88,7 @@ def giant(w: World) -> None:
     w.hero("h")
     w.friend("f")
     if w.animals:
-        w.folk = [animal for animal in w.lexicon.of("animal", "hero", "small", "gentle", "runs", "-insect")]
+        w.folk = w.lexicon.of("animal", "hero", "small", "gentle", "runs", "-insect")
     w.friend("g")
     w.folk = ()
     w.elder("e")
@@ -170,7 +170,7 @@ def help_elder(w: World) -> None:
         "{when}{h}[在路上|在{p.in}]看见{o}[提着|背着|拖着]{load}，走得很慢。",
         "{when}{o}[提着|扛着]{load}回家，累得[直喘气|满头大汗]。",
         "{when}{h}正要去{*activity:solo}，看见{o}摔了一跤，{x}{*sound:roll}地滚了一地。",
-        "{when}{h}走到{p.in}，碰见{o}坐在路边，身边放着{load}。",
+        "{when}{h}在{p.in}碰见{o}坐在路边，身边放着{load}。",
     )
     w.tell(
         "<h.say 我来帮您吧！>",

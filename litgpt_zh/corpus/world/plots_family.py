@@ -178,7 +178,9 @@ def moving(w: World) -> None:
     w.pick("b", "thing", w.choice("container", "kitchen"))
     w.pick("c", "thing", w.choice("soft", "clothes", "book", "light"))
     w.pick("x", "thing", "losable", "toy")
-    w.pick("n", "animal", "pet", "furry", "small") if not w.animals else w.pick("n", "animal", "small", "gentle", "insect", "flies")
+    w.pick("n", "animal", "pet", "furry", "small") if not w.animals else w.pick(
+        "n", "animal", "small", "gentle", "insect", "flies"
+    )
     w.place("p", w.choice("town", "yard", "shore", "wild"))
     w.tell(
         "{h}要搬家了，{at}屋里堆满了箱子。",
@@ -229,7 +231,7 @@ def moving(w: World) -> None:
             if not w.animals
             else "没想到第二天一开门，{f}站在门外：原来它也搬来了！",
             "谁知推开后窗一看，{f}的家就在山的那一边，翻过小山坡就到。",
-            "没想到箱子里{*sound:eerie}地响，打开一看，是{n.one}跟着来了！",
+            "没想到箱子里{*sound:scratch}地响，打开一看，是{n.one}跟着来了！",
         )
     else:
         w.tell(
@@ -276,7 +278,9 @@ def errand(w: World) -> None:
     )
     w.tell(
         "路过{p}，{h}看见好多{*plant:flower}，忍不住停了下来。",
-        "走到{p}，有人叫{h}一起{*activity:games}。" if not w.animals else "走到{p}，伙伴们叫{h}一起{*activity:games}。",
+        "走到{p.in}，有人叫{h}一起{*activity:games}。"
+        if not w.animals
+        else "走到{p.in}，伙伴们叫{h}一起{*activity:games}。",
         "经过{p}，{h}看见{*animal:bird,small.one}和{*animal:insect,gentle.one}，[真想|很想]追上去。",
         "半路上，{h}闻到{x}的香味，[口水都流出来了|肚子咕咕叫]。",
         "路过{p}，{h}看见有谁在演木偶戏，[看得走不动了|很想看一看]。",
@@ -319,7 +323,7 @@ def errand(w: World) -> None:
         "路上有一条大狗，{h}绕了一个大圈子。" if not w.animals else "路上有一个大水坑，{h}绕了一个大圈子。",
         "{h}走得太急，{*action:fall}了，可是{x}一点也没洒。",
     )
-    w.more("{h}走得{*mood:hasty.very}，一步也不敢停下来{*action:repose}。", "{sky}，{h}用身子护着{x}，不让它变凉。")
+    w.more("{h}走得{*mood:hasty.very}，一步也不敢停下来。", "{sky}，{h}用身子护着{x}，不让它变凉。")
     w.tell(
         "{*idiom:smooth@h}，{x}很快就送到了{o}手里。",
         "{h}不停地{*action:hurry}，到的时候{x}还是热的。",

@@ -196,7 +196,9 @@ def wish(w: World) -> None:
         "{h}{*mood:regretful.very}，[再也笑不出来|真想回到从前]。",
         "{*idiom:regret@h}。",
         "<h.cry 我不要这个愿望了！>",
-        "{h}{*mood:lonely.very}，想起了从前的日子。" if kind in ("many", "animal") else "{h}想起了从前的日子，{*mood:regretful.very}。",
+        "{h}{*mood:lonely.very}，想起了从前的日子。"
+        if kind in ("many", "animal")
+        else "{h}想起了从前的日子，{*mood:regretful.very}。",
     )
     if w.flag("坏结局", 0.2):
         w.tell(
@@ -243,9 +245,7 @@ def brush(w: World) -> None:
     w.tell(
         "{when}{h}得到了一支神奇的{b}，画什么就有什么。",
         "{h}有一支{b}，{at}{h}画了{z.one}，它竟然从纸上跳了下来！",
-        "{when}一位老人送给{h}一支{b}，说它有魔力。"
-        if not w.animals
-        else "{when}老山羊送给{h}一支{b}，说它有魔力。",
+        "{when}一位老人送给{h}一支{b}，说它有魔力。" if not w.animals else "{when}老山羊送给{h}一支{b}，说它有魔力。",
         "{when}{h}用捡来的{b}画{v}，眼前真的出现了{v.one}。",
         "<h.shout 快看，我的{b}会变魔术！>",
     )
@@ -265,7 +265,7 @@ def brush(w: World) -> None:
         "后来，{h}越画越大胆，画了{y.one}。",
         "<f.say 再画一个大的吧！>{h}就画了{y.one}。",
         "{h}没多想，又画了{y.one}。",
-        "可是有一天，{h}随手画了{y.onea}。",
+        "可是有一天，{h}随手画了{y.one}。",
     )
     w.para()
     w.flag("转折")

@@ -35,7 +35,7 @@ def misunderstanding(w: World) -> None:
         "<h.sad {f.call}不想和我做朋友了。>",
     )
     w.more(
-        "晚上，{h}翻出和{f}一起做的{*thing:craft,paper}，眼泪[掉了下来|打湿了枕头]。",
+        "晚上，{h}翻出和{f}一起做的{*thing:handmade}，眼泪[掉了下来|打湿了枕头]。",
         "{h}翻来覆去地想，自己到底做错了什么。",
         "连{*food:snack,-drink}也不香了，{h}吃了一口就放下了。",
     )
@@ -252,7 +252,7 @@ def borrowed(w: World) -> None:
         "{f}{*manner:willing}地原谅了{h}。",
         "{f}摆摆手，拉着{h}一起去{*activity:games}。",
     )
-    w.more("后来，{h}还给{f}做了{*thing:paper,makeable.one}，上面写着谢谢你。", "从此，{h}借了东西都特别小心。")
+    w.more("后来，{h}还给{f}画了{*thing:cards.one}，上面写着谢谢你。", "从此，{h}借了东西都特别小心。")
     w.moral("borrow", "confess", probability=0.35)
     w.sum(
         "{h}弄坏了向{f}借的{x}，勇敢地承认错误，{f}原谅了{h}。",
@@ -340,7 +340,7 @@ def new_pupil(w: World) -> None:
         "过了几天，{h}带来了好多{*food:snack,shareable,-drink}，和大家一起分着吃。",
         "{h}给从前的朋友写了一封信，说这里也很好。",
     )
-    w.moral("kindword", "brave", "polite", probability=0.3)
+    w.moral("kindword", "brave", probability=0.3)
     w.sum(
         "新来的{h}很害羞，{f}主动和{h}说话，两个成了好朋友。",
         "{h}刚到新学校，没有朋友，后来和{f}成了好朋友。",

@@ -125,7 +125,9 @@ def guess_sound(w: World) -> None:
         "{h}壮着胆子，{*manner:handle}地走了过去。",
     )
     w.tell(
-        "原来是{*animal:pet,small,runs.one}躲在那里[打呼噜|磨牙]呢！" if not w.animals else "原来是{*animal:small,insect,climbs,gentle.one}在那里爬呢！",
+        "原来是{*animal:pet,small,runs.one}躲在那里[打呼噜|磨牙]呢！"
+        if not w.animals
+        else "原来是{*animal:small,insect,climbs,gentle.one}在那里爬呢！",
         "原来是{*animal:wild,small,runs,gentle.one}在偷吃{*food:snack,-drink}！",
         "听了半天，原来{f}的肚子饿了，正在叫呢！",
         "原来是{*animal:bird,small,flies.one}飞了进来，正在扇翅膀呢！",

@@ -160,7 +160,9 @@ def dark(w: World) -> None:
         w.tell(
             "原来，那只是挂在墙上的{x}。",
             "灯光下，黑影变成了{x.onea}，[响声|声音]是风吹出来的。",
-            "原来是{*animal:pet,small,runs.one}在[玩|咬]{x.one}。" if not w.animals else "原来，那只是挂在墙上的{x.one}。",
+            "原来是{*animal:pet,small,runs.one}在[玩|咬]{x.one}。"
+            if not w.animals
+            else "原来，那只是挂在墙上的{x.one}。",
             "哪里是什么怪物，分明是窗外的{*plant:tree,climbable.one}在摇。",
             "{h}走近一看，是{*animal:small,gentle,insect,flies.one}停在窗户上，影子变得好大好大。"
             if w.now.season != "winter"

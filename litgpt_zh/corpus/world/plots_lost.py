@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litgpt_zh.corpus.world.engine import World, plot
 
-SPOTS = "长椅旁边 大树旁边 草丛里 石头后面 篱笆旁边 小水沟旁边 灌木丛里 小路边 木桩旁边 石凳旁边 大石头上 拐弯的地方"
+SPOTS = "长椅旁边 大树旁边 草丛里 石头后面 篱笆旁边 小水沟旁边 灌木丛里 小路边 木桩旁边 石凳旁边"
 PARTS = {"辆": "轮子 车轮 后轮", "架": "机翼 尾巴"}
 LIMBS = ("机器人", "木偶", "木马")
 TOOLS = "锤子 钳子 螺丝刀 扳手 镊子 工具箱 钉子 铁丝 绳子 胶带 木条"
@@ -103,7 +103,7 @@ def lost_toy(w: World) -> None:
         "{h}[抱着|捧着]{x}，对{f}说了好多声谢谢。",
         "{*idiom:grateful@h}。",
         "{h&f.ta}{*manner:home}地回家了。",
-        "{h&f.ta}[手拉手|说说笑笑]地回家了。",
+        "{h&f.ta}说说笑笑地回家了。",
         "{h}请{f}吃了{*food:snack,-drink.one}，两个朋友都{*mood:glad.very}。",
         "从此，{h}出门前都要把{x}收好。",
     )
@@ -220,7 +220,7 @@ def broken(w: World) -> None:
     """Something fragile is broken in play; owning up, or hiding it, has its price."""
     w.hero("h")
     w.elder("e")
-    w.pick("x", "thing", "fragile", "-toy", "-tool", "-instrument", "-light", "-furniture", "-wearable", "-losable") if w.chance(0.5) else w.pick("x", "thing", "crockery")
+    w.pick("x", "thing", "crockery")
     w.pick("b", "thing", "toy", "sport", "round")
     w.tell(
         "{e}有{x.onea}，谁也不许碰，{at}{h}却在旁边玩起了{b}。",
@@ -252,7 +252,9 @@ def broken(w: World) -> None:
     hides = w.flag("坏结局", 0.2)
     if hides:
         w.tell(
-            "{h}把碎片[藏在|塞进]床底下，说是{*animal:pet,runs}打碎的。" if not w.animals else "{h}把碎片塞进床底下，说是风吹的。",
+            "{h}把碎片[藏在|塞进]床底下，说是{*animal:pet,runs}打碎的。"
+            if not w.animals
+            else "{h}把碎片塞进床底下，说是风吹的。",
             "{h}悄悄扫起碎片，[扔进了垃圾堆|埋在院子里]，什么也没说。",
             "{e}问起来，{h}摇摇头，说不是自己干的。",
         )
@@ -368,7 +370,9 @@ def mend(w: World) -> None:
     twist = w.flag("转折", 0.3)
     if twist:
         w.tell(
-            "更想不到的是，{e}还在{x}上[绣|缝]了一朵小花，比原来更[好看|特别]了。" if soft else "更想不到的是，{e}还在{x}上写了{h}的名字，比原来更[好看|特别]了。",
+            "更想不到的是，{e}还在{x}上[绣|缝]了一朵小花，比原来更[好看|特别]了。"
+            if soft
+            else "更想不到的是，{e}还在{x}上写了{h}的名字，比原来更[好看|特别]了。",
             "谁知道，{e}找{t}的时候，还翻出了{*thing:trinket.one}，正是{h}找了好久的！",
             "没想到，{e}还拿出{*thing:ornament.one}送给{h}，大家都羡慕极了。",
         )

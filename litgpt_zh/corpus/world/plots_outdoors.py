@@ -37,7 +37,9 @@ def stuck_kite(w: World) -> None:
         "{x}是{h}最心爱的玩具，平时都舍不得玩。",
     )
     w.tell(
-        "{*sound:gust}一阵风吹来，{x}[飞上了高高的{t}|挂在了高高的{t}上]。" if light else "{f}一使劲，{x}[飞上了高高的{t}|落在了高高的{t}上]。",
+        "{*sound:gust}一阵风吹来，{x}[飞上了高高的{t}|挂在了高高的{t}上]。"
+        if light
+        else "{f}一使劲，{x}[飞上了高高的{t}|落在了高高的{t}上]。",
         "{h}用力太大，{x}[挂在|卡在]了{t}的树枝上。",
         "{*sound:dash}的一声，{x}飞到了{t}上，下不来了。",
         "没想到，{x}一下子钻进了{t}的叶子里。",
@@ -63,7 +65,8 @@ def stuck_kite(w: World) -> None:
         w.adult("o", "neighbor") if not w.animals else w.elder("o")
         w.tell("{o}[路过|走来]，搬来了梯子。", "正好{o}[经过|来了]，伸手就把树枝拉了下来。")
         w.tell(
-            "{x}终于拿下来了，{h&f.ta}连声道谢。", "<o.glad 给，小心别再挂上去了。>{h}接过{x}，高兴得忍不住{*action:laugh}。"
+            "{x}终于拿下来了，{h&f.ta}连声道谢。",
+            "<o.glad 给，小心别再挂上去了。>{h}接过{x}，高兴得忍不住{*action:laugh}。",
         )
         w.sum("{h}的{x}挂在了{t}上，{o}帮忙拿了下来。")
     elif kind == "together":

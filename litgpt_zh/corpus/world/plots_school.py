@@ -7,7 +7,12 @@ from litgpt_zh.corpus.world.engine import World, plot
 
 def _race_track(w: World) -> None:
     """Where the race is run, what kind of race it is, and the prize."""
-    w.put("p", "草地 草坪 河边 湖边 沙滩 大草原 牧场 山坡 晒谷场" if w.animals else "操场 草地 公园 广场 跑道 草坪 体育馆 沙滩")
+    w.put(
+        "p",
+        "草地 草坪 河边 湖边 沙滩 大草原 牧场 山坡 晒谷场"
+        if w.animals
+        else "操场 草地 公园 广场 跑道 草坪 体育馆 沙滩",
+    )
     w.put("a", "赛跑 跑步比赛 长跑比赛" + ("" if w.animals else " 滚铁环比赛 接力赛"))
     w.put("x", "奖牌 奖杯 金牌 奖状 小红花 小旗子 徽章 锦旗 皮球 足球 篮球 花冠")
 
@@ -216,7 +221,9 @@ def stage(w: World) -> None:
     if w.flag("转折", 0.2):
         w.tell(
             "更想不到的是，{e}说自己当年上台时也[怕得发抖|哭过]呢。",
-            "更想不到的是，有人跑上台来，送给{h}{*plant:bouquet.one}。" if not w.animals else "更想不到的是，大家都要{h}再来一次。",
+            "更想不到的是，有人跑上台来，送给{h}{*plant:bouquet.one}。"
+            if not w.animals
+            else "更想不到的是，大家都要{h}再来一次。",
         )
     w.tell(
         "{*idiom:stage@h}。",
@@ -224,7 +231,9 @@ def stage(w: World) -> None:
         "台下响起了{*manner:warm}的掌声，{h}[鞠了一躬|笑了]。",
         "大家{*manner:nonstop}地拍手，{h}高兴极了。",
         "听见台下的掌声，{h}{*mood:stirred.very}。",
-        "台下的{*person:watchers}都[站起来|一齐]{*action:cheer}。" if not w.animals else "台下的伙伴们都一齐{*action:cheer}。",
+        "台下的{*person:watchers}都[站起来|一齐]{*action:cheer}。"
+        if not w.animals
+        else "台下的伙伴们都一齐{*action:cheer}。",
         "{h}高兴极了，跑下台抱住了{f}。",
         "<h.glad 我做到了！>",
         "{h}{*mood:sure.very}，下次还要上台。",

@@ -10,12 +10,14 @@ def cry_wolf(w: World) -> None:
     """False alarms for fun; when the danger is real, nobody comes, or almost nobody."""
     w.hero("h")
     w.friend("f")
-    w.put(
-        "b", "大灰狼 老虎 豹子 黑熊 狮子 大水 野猪 毒蛇 马蜂 大黄蜂 棕熊 狼"
-    ) if not w.animals else w.put("b", "大水 马蜂 猎人 山洪 黄蜂 大黄蜂 猎狗")
+    w.put("b", "大灰狼 老虎 豹子 黑熊 狮子 大水 野猪 毒蛇 马蜂 大黄蜂 棕熊 狼") if not w.animals else w.put(
+        "b", "大水 马蜂 猎人 山洪 黄蜂 大黄蜂 猎狗"
+    )
     w.place("p", "stroll")
     w.tell(
-        "{h}觉得日子太{*mood:bored}，{at}就在{p.in}大喊：“{b}来了！”" if w.talks else "{h}觉得日子太{*mood:bored}，{at}就在{p.in}大喊{b}来了。",
+        "{h}觉得日子太{*mood:bored}，{at}就在{p.in}大喊：“{b}来了！”"
+        if w.talks
+        else "{h}觉得日子太{*mood:bored}，{at}就在{p.in}大喊{b}来了。",
         "{when}{h}想捉弄大家，跑来喊道：“救命，{b}来了！”",
         "{h}最爱说谎话，{at}又想出了一个坏主意，骗大家说{b}来了。",
         "<h.shout 不好了，{b}来了！>其实{p.in}什么也没有。",
@@ -88,9 +90,12 @@ def trade(w: World) -> None:
     w.friend("g")
     w.elder("e")
     w.pick("x", "thing", "losable", "sale", "-paper", w.choice("toy", "container", "wearable"))
-    while w.pick("y", "food", "shareable", "-drink").measure in ("颗", "朵"):
+    while w.pick("y", "food", "shareable", "-drink", "-candy").measure in ("颗", "朵"):
         pass
-    while w.pick("z", "thing", "losable", "gift", "-paper", w.choice("toy", "container", "school")).measure in ("台", "架"):
+    while w.pick("z", "thing", "losable", "gift", "-paper", w.choice("toy", "container", "school")).measure in (
+        "台",
+        "架",
+    ):
         pass
     w.place("p", "shop") if not w.animals else w.place("p", "stroll")
     w.tell(
@@ -126,6 +131,7 @@ def trade(w: World) -> None:
         )
         w.tell(
             "{h}愣了一下，[笑了起来|拍着脑袋笑了]：原来自己的东西最好。",
+            "{*idiom:unexpected@h}，可是心里比什么都高兴。",
             "{h}抱着{x}，这才发现自己有多喜欢它。",
             "{*idiom:realise@h}，再也不拿{x}去换了。",
         )
@@ -193,16 +199,18 @@ def market(w: World) -> None:
         "{*idiom:hot@h}，可是一个客人也没有。",
         "{h}喊得嗓子都哑了，东西一件也没卖出去，累得想{*action:repose}。",
         "太阳晒得厉害，东西一件也没卖出去。",
-        "好不容易来了{*person:passers.one}，看了看又走了。" if not w.animals else "好不容易来了一个客人，看了看又走了。",
+        "好不容易来了{*person:passers.one}，看了看又走了。"
+        if not w.animals
+        else "好不容易来了一个客人，看了看又走了。",
     )
     w.more(
         "{f}劝{h}回家算了，{h}[不肯|说再等一等]。", "中午过去了，{h}的肚子[咕咕直叫|也饿了]，只啃了几口{*food:bread}。"
     )
     w.para()
     w.tell(
-        "{h}想了个办法，{*activity:show=a}给大家看，客人都围了过来。",
-        "{f}{*activity:show=a}给过路的看，大家都跑来看热闹。",
-        "于是{h}一边{*activity:show}，一边叫卖，摊子前一下子热闹起来。",
+        "{h}想了个办法，{*activity:busk=a}给大家看，客人都围了过来。",
+        "{f}{*activity:busk=a}给过路的看，大家都跑来看热闹。",
+        "于是{h}一边{*activity:busk}，一边叫卖，摊子前一下子热闹起来。",
         "{h}灵机一动：买一{x.m}{x}，送{*food:snack,-drink.one}！客人一下子多了。",
     )
     if w.flag("转折", 0.4):

@@ -31,7 +31,22 @@ _TIME_SKY += (("太阳", ("sunny",)), ("炎热", ("sunny", "season")), ("星星"
 #: Time words that belong to the children's world only, by a part of the word.
 _CHILD_TIME = ("学", "课", "星期", "周", "假", "国庆", "儿童节", "母亲节", "植树节", "运动会", "圣诞", "春游", "秋游")
 #: Time words of special days, by a part of the word: told only where the plot says that they fit.
-_OCCASIONS = ("节", "除夕", "大年", "新年", "元旦", "七夕", "生日", "春游", "秋游", "运动会", "第一天", "体育课", "午睡", "睡觉以前")
+_OCCASIONS = (
+    "节",
+    "除夕",
+    "大年",
+    "新年",
+    "元旦",
+    "七夕",
+    "生日",
+    "春游",
+    "秋游",
+    "运动会",
+    "第一天",
+    "体育课",
+    "午睡",
+    "睡觉以前",
+)
 #: Days without school.
 _FREE = ("假", "周", "星期六", "星期天")
 #: Weather that is no matter of an hour, and so goes with no time of the day: 太阳落山的时候，草木发芽.
@@ -107,7 +122,7 @@ def _times(
 class Scene:
     """Season, part of the day and sky of one story."""
 
-    __slots__ = ("_told", "day", "occasions", "season", "sky", "term", "weather")
+    __slots__ = ("_timed", "_told", "day", "occasions", "season", "sky", "term", "weather")
 
     def __init__(self, season: str, day: str, sky: str, weather: Entry) -> None:
         self.season = season
@@ -116,7 +131,7 @@ class Scene:
         self.weather = weather
         self.occasions: tuple[str, ...] = ()
         self.term = False
-        self._told = False
+        self._told = self._timed = False
 
     @classmethod
     def draw(cls, rng: Random, lexicon: Lexicon, season: str, day: str, sky: str) -> Scene:
@@ -148,8 +163,9 @@ class Scene:
     def _when(self, world: World) -> str:
         die = world.rng.random()
         time = world.rng.choice(self._openings(world))
-        if die < 0.12:
+        if die < 0.12 or self._timed:
             return ""
+        self._timed = True
         if die < 0.30 and not self._told:
             return self._clause(world) + "，"
         if die < 0.55 and not self._told:
@@ -164,6 +180,9 @@ class Scene:
 
     def _openings_at(self, world: World) -> str:
         """A time within a sentence, comma included, where the weather would break it."""
+        if self._timed:
+            return ""
+        self._timed = True
         return world.rng.choice(self._openings(world)) + "，"
 
     def _openings(self, world: World) -> Sequence[str]:
