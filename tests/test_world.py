@@ -15,11 +15,11 @@ import pytest
 
 from litgpt_zh.constraints import Constraints, check
 from litgpt_zh.corpus.world import Story, generate, story
-from litgpt_zh.corpus.world.engine import FEATURES, World, sentences
+from litgpt_zh.corpus.world.engine import FEATURES, World
 from litgpt_zh.corpus.world.lexicon import Lexicon
 from litgpt_zh.corpus.world.phrases import GROUPS, group
 from litgpt_zh.corpus.world.plots import PLOTS
-from litgpt_zh.corpus.world.speech import VERBS, layout
+from litgpt_zh.corpus.world.speech import VERBS, layout, sentences
 from litgpt_zh.corpus.world.story import BOUNDS
 from litgpt_zh.corpus.world.template import Alternatives, Node, Pick, Speech, Template, compile_template
 

@@ -9,75 +9,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
 from random import Random
-from typing import Literal, TypeVar
+from typing import Literal
 
-from litgpt_zh.corpus.world.cast import (
-    ELDERS,
-    PLURAL,
-    Realm,
-    Who,
-    adult_of,
-    animal_of,
-    bears,
-    child_of,
-    elder_animal_of,
-)
+from litgpt_zh.corpus.world.cast import PLURAL, Realm, Who
 from litgpt_zh.corpus.world.framing import epilogue, prologue
-from litgpt_zh.corpus.world.groups import PLACES, SEASONAL, land_heroes, places, seasonal
 from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
-from litgpt_zh.corpus.world.phrases import GROUPS, group
-from litgpt_zh.corpus.world.scene import Scene, in_season
+from litgpt_zh.corpus.world.looks import PASSING, looks_of
+from litgpt_zh.corpus.world.phrases import group
+from litgpt_zh.corpus.world.slots import Slots
 from litgpt_zh.corpus.world.speech import VERBS, layout
 from litgpt_zh.corpus.world.template import Template, compile_template
 
 __all__ = ["FEATURES", "PLOTS", "Length", "Plot", "World", "plot"]
 
 Length = Literal["short", "full"]
-Value = Who | Entry | str
-T = TypeVar("T")
 
 #: The features a story may have, in the order in which they are listed.
 FEATURES = ("对话", "转折", "坏结局", "冲突", "伏笔", "道德价值")
 
-#: Adjectives that say how an animal fares or frightens, not what a hero is like.
-_PASSING = frozenset("饥饿 迷路 受伤 口渴 饿肚子 凶猛 凶狠 凶巴巴 可怕 吓人 陌生 霸道 湿漉漉 糊涂".split())
-#: Adjectives of size, which go ill with 小家伙, and of love, which are not said of how one looks.
-_PASSING |= frozenset("小小 幼小 弱小 小巧玲珑 巨大 庞大 高大 大大 高个子 亲爱 最亲".split())
-
-#: Adjectives for no animal that is only mentioned.
-_UNSETTLED = frozenset((*GROUPS["adj"]["needy"].split(), *"陌生 霸道 湿漉漉 糊涂".split()))
-
-#: Adjectives for no thing that is only mentioned.
-_WORN = frozenset(" ".join(GROUPS["adj"][name] for name in ("worn", "wrecked", "mended", "dear", "priced")).split())
-
 #: How much more often than its plots say a feature is told, so that the rarer ones are seen often enough to be learnt.
 _LIFT = {"坏结局": 1.7, "冲突": 2.2, "伏笔": 2.2}
-
-#: What animals neither eat nor have nor do, by class: meat, what is made for people, herding and riding others.
-_NOT_FOR_ANIMALS = {"food": ("-meat",), "thing": ("-human",), "activity": ("-human",)}
-
-#: What boys neither wear nor call theirs.
-_ORNAMENTS = frozenset("发卡 蝴蝶结 耳环 项链 手镯 旗袍 纱巾 披肩".split())
 
 _ENDINGS = ("。", "！", "？", "”", "…")
 
 
-class World:
+class World(Slots):
     """One story while it is being told."""
 
     def __init__(self, rng: Random, length: Length, lexicon: Lexicon, realm: Realm) -> None:
-        self.rng = rng
+        super().__init__(rng, lexicon, realm)
         self.length = length
-        self.lexicon = lexicon
-        self.realm = realm
         self.talks = rng.random() < 0.78
-        self.used: dict[str, Entry] = {}
-        #: From how many words each word of the story was drawn.
-        self.rivals: dict[str, int] = {}
+        #: Whether the long form goes without words about the hero, since the plot begins with them.
+        self.plain = False
         self._summaries: list[tuple[str, frozenset[str]]] = []
-        self._slots: dict[str, Value] = {}
         self._looks: dict[str, Entry] = {}
         self._features: dict[str, None] = {}
         self._parts: list[str] = []
@@ -87,23 +53,10 @@ class World:
         self._others: set[str] = set()
         #: The ways of saying that the story has used.
         self._ways: set[str] = set()
-        self._scene: Scene | None = None
         self._listening = True
         self._spoken = self._opened = self._closed = False
-        #: Whether the long form goes without words about the hero, since the plot begins with them.
-        self.plain = False
-        #: The animals that young heroes are drawn from, if not those of the land.
-        self.folk: Sequence[Entry] = ()
 
-    # ---- chance -------------------------------------------------------------------------------------------------
-
-    def chance(self, probability: float) -> bool:
-        """True with the given probability."""
-        return self.rng.random() < probability
-
-    def choice(self, *options: T) -> T:
-        """One of the options."""
-        return self.rng.choice(options)
+    # ---- telling ------------------------------------------------------------------------------------------------
 
     def flag(self, feature: str, probability: float = 1.0) -> bool:
         """Decide whether the story has a feature, and note it if so."""
@@ -119,175 +72,9 @@ class World:
         """Whether the long form is being told."""
         return self.length == "full"
 
-    @property
-    def animals(self) -> bool:
-        """Whether the characters are animals."""
-        return self.realm == "animal"
-
-    # ---- slots --------------------------------------------------------------------------------------------------
-
-    def pick(self, key: str, kind: str, *tags: str) -> Entry:
-        """Fill slot ``key`` with a word of a class and tags that the story does not hold yet."""
-        entry = self._fresh(self._candidates(kind, tags))
-        self._slots[key] = entry
-        return entry
-
-    def put(self, key: str, words: str) -> Entry | str:
-        """Fill slot ``key`` with one of the words, parted by blanks, which may or may not be in the lexicon."""
-        options = words.split()
-        word = self.rng.choice(options)
-        self.rivals[word] = len(options)
-        value = self.lexicon.get(word) or word
-        self._slots[key] = value
-        return value
-
     def let(self, key: str, *templates: str) -> None:
         """Fill slot ``key`` with a phrase told now and kept."""
         self._slots[key] = compile_template(self.rng.choice(templates)).tell(self)
-
-    def hero(self, key: str = "h") -> Who:
-        """Bring on a young hero: a child or a young animal, as the realm has it."""
-        taken = {who.name for who in self._slots.values() if isinstance(who, Who)}
-        while True:
-            who = self._young(key)
-            if who.name not in taken and not self._same_animal(who):
-                self._slots[key] = who
-                return who
-
-    friend = hero
-
-    def _young(self, key: str) -> Who:
-        if self.realm == "child":
-            return child_of(key, self.rng.choice(self.lexicon.of("name", "child")))
-        animal = self.rng.choice(self.folk or land_heroes(self.lexicon))
-        names = _names_of(self.lexicon, animal.word)
-        return animal_of(key, animal, self.rng.choice(names) if names and self.chance(0.35) else None)
-
-    def _same_animal(self, who: Who) -> bool:
-        if who.entry is None:
-            return False
-        return any(
-            isinstance(other, Who) and (other.entry is who.entry or other.kid == who.kid)
-            for other in self._slots.values()
-        )
-
-    def elder(self, key: str = "e") -> Who:
-        """Bring on a grown-up of the family, or a wise animal."""
-        if self.realm == "animal":
-            while True:
-                who = elder_animal_of(key, self.rng.randrange(len(ELDERS)), self.lexicon)
-                if not self._same_animal(who):
-                    break
-        else:
-            who = adult_of(key, self._fresh(self.lexicon.of("person", "family", "-child")))
-        self._slots[key] = who
-        return who
-
-    def adult(self, key: str, *tags: str) -> Who:
-        """Bring on a grown-up of the lexicon with the given tags; in the animals' realm a wise animal."""
-        if self.realm == "animal":
-            return self.elder(key)
-        who = adult_of(key, self._fresh(self.lexicon.of("person", *tags)))
-        self._slots[key] = who
-        return who
-
-    def person(self, key: str, words: str) -> Who:
-        """Bring on one of the grown-ups named, parted by blanks; in the animals' realm a wise animal."""
-        if self.realm == "animal":
-            return self.elder(key)
-        found = [entry for entry in map(self.lexicon.get, words.split()) if entry is not None]
-        who = adult_of(key, self._fresh(found))
-        self._slots[key] = who
-        return who
-
-    def scene(
-        self, *, season: str = "", day: str = "", sky: str = "", occasions: str = "", term: bool = False
-    ) -> Scene:
-        """Settle season, part of the day and weather; what is not given is drawn.
-
-        ``occasions`` names the special days, parted by blanks, on which the story may happen (most may on none);
-        ``term`` leaves out holidays and weekends.
-        """
-        self._scene = Scene.draw(self.rng, self.lexicon, season, day, sky)
-        self._scene.occasions = tuple(occasions.split())
-        self._scene.term = term
-        return self._scene
-
-    @property
-    def now(self) -> Scene:
-        """The scene, drawn if the plot has not settled it."""
-        return self._scene or self.scene()
-
-    def slot(self, key: str) -> Entry:
-        """The word in a slot."""
-        value = self._slots[key]
-        if not isinstance(value, Entry):
-            raise TypeError(f"slot {key} holds no word of the lexicon")
-        return value
-
-    def skill(self, key: str, *tags: str) -> Entry:
-        """Fill slot ``key`` with something one can be good at (not with learning it)."""
-        while True:
-            entry = self.pick(key, "activity", "skill", *tags)
-            if not entry.word.startswith(("学", "认", "数", "系", "穿", "刷", "梳")):
-                return entry
-
-    def place(self, key: str, group: str) -> Entry:
-        """Fill slot ``key`` with a place of a group of :data:`litgpt_zh.corpus.world.groups.PLACES`."""
-        entry = self._fresh(places(self.lexicon, group))
-        self._slots[key] = entry
-        return entry
-
-    def _candidates(self, kind: str, tags: tuple[str, ...]) -> Sequence[Entry]:
-        if len(tags) == 1 and kind in GROUPS and tags[0] in GROUPS[kind]:
-            return self._situated(kind, tags[0])
-        if self.animals:
-            tags += _NOT_FOR_ANIMALS.get(kind, ())
-        if tags and tags[0] == "all":
-            return self.lexicon.of(kind, *tags[1:])
-        if kind in SEASONAL:
-            return seasonal(self.lexicon, kind, tags, self.now.season, self.now.day)
-        if kind == "place" and tags and tags[0] in PLACES:
-            return places(self.lexicon, tags[0])
-        if kind == "animal" and tags == ("land",):
-            return land_heroes(self.lexicon)
-        return self.lexicon.of(kind, *tags)
-
-    def _situated(self, kind: str, name: str) -> Sequence[Entry]:
-        """The words of a group of :mod:`phrases`, out-of-season activities left out."""
-        found = group(self.lexicon, kind, name)
-        if self.animals:
-            found = tuple(entry for entry in found if "human" not in entry.tags)
-        if kind not in SEASONAL:
-            return found
-        now = self.now
-        return [entry for entry in found if in_season(entry, now.season, now.day)]
-
-    def _fresh(self, entries: Sequence[Entry]) -> Entry:
-        """One of ``entries``, if possible one that the story does not hold yet."""
-        if not entries:
-            raise LookupError("no word of the lexicon fits this slot")
-        for _ in range(12):
-            entry = self.rng.choice(entries)
-            if entry.word not in self.used and not self._holds(entry) and not self._for_girls_only(entry):
-                break
-        self.rivals[entry.word] = len(entries)
-        return entry
-
-    def _for_girls_only(self, entry: Entry) -> bool:
-        """Whether the word is a skirt or an ornament, and the hero a boy."""
-        hero = self._slots.get("h")
-        worn = entry.kind == "thing" and ("裙" in entry.word or entry.word in _ORNAMENTS)
-        return worn and isinstance(hero, Who) and hero.pronoun == "他"
-
-    def _holds(self, entry: Entry) -> bool:
-        """Whether a slot or a character is this word already."""
-        return any(
-            value is entry or (isinstance(value, Who) and (value.entry is entry or value.kid == entry.word))
-            for value in self._slots.values()
-        )
-
-    # ---- telling ------------------------------------------------------------------------------------------------
 
     def tell(self, *templates: str) -> None:
         """Tell one beat in one of the given ways."""
@@ -485,7 +272,7 @@ class World:
         """An adjective for how a young character looks."""
         child = Entry("", "person", tags=frozenset(("child",)))
         fitting = self.lexicon.adjectives_for(who.entry or child)
-        look = self._fresh([entry for entry in fitting if entry.word not in _PASSING])
+        look = self._fresh([entry for entry in fitting if entry.word not in PASSING])
         self._note(look)
         return look.word
 
@@ -512,7 +299,7 @@ class World:
         """The word with an adjective, the same one each time for a slot."""
         look = self._looks.get(key) if key else None
         if look is None:
-            fitting = _looks_of(self.lexicon, entry.word)
+            fitting = looks_of(self.lexicon, entry.word)
             if not fitting:
                 return entry.word
             look = self._fresh(fitting)
@@ -554,32 +341,6 @@ _FORMS: dict[str, Callable[[World, Entry, str], str]] = {
     "in": lambda world, entry, key: entry.location,
     "it": lambda world, entry, key: entry.word if world.animals else "它",
 }
-
-
-@cache
-def _names_of(lexicon: Lexicon, word: str) -> tuple[Entry, ...]:
-    """The names that a young animal may bear."""
-    animal = lexicon.get(word)
-    return tuple(name for name in lexicon.of("name", "animal") if animal is not None and bears(animal, name.word))
-
-
-@cache
-def _looks_of(lexicon: Lexicon, word: str) -> tuple[Entry, ...]:
-    """The adjectives for the bare mention of a word.
-
-    None shares a character with it (滚烫的热汤, 巨大的大南瓜); none speaks of an animal in need or of a passing state,
-    nor of a thing worn out, dear to somebody, or priced.
-    """
-    entry = lexicon.get(word)
-    if entry is None:
-        return ()
-    unfit = {"animal": _UNSETTLED, "thing": _WORN}.get(entry.kind, frozenset())
-    if "treasure" in entry.tags:
-        unfit = _WORN | {"平常", "普通", "干净", "脏兮兮", "旧旧"}
-    elif word.startswith("小"):
-        unfit |= {"巨大", "庞大", "魁梧", "高大"}
-    same = set(word) | ({"烫", "热"} if "热" in word else set())
-    return tuple(look for look in lexicon.adjectives_for(entry) if look.word not in unfit and not same & set(look.word))
 
 
 #: How a beat begins that tells of later, the latest last.
@@ -628,11 +389,3 @@ def plot(name: str, *realms: Realm) -> Callable[[Teller], Teller]:
         return run
 
     return register
-
-
-_SENTENCE = re.compile(r"“[^”]*”[^“”。！？\n]*(?:[，：]“[^”]*”|[。！？])|[^“”。！？\n]*(?:[：，]“[^”]*”|[。！？])")
-
-
-def sentences(text: str) -> list[str]:
-    """The whole sentences of a story, a quotation with its speaker counted as one."""
-    return _SENTENCE.findall(text)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from litgpt_zh.corpus.world.engine import World
+from litgpt_zh.corpus.world.lexicon import Entry
+from litgpt_zh.corpus.world.scene import Scene
 
 __all__ = ["epilogue", "prologue"]
 
@@ -148,7 +149,31 @@ _SMALL = (
 )
 
 
-def prologue(world: World) -> None:
+class Frame(Protocol):
+    """What the frame needs of the world around which it is told."""
+
+    folk: Sequence[Entry]
+
+    @property
+    def animals(self) -> bool: ...
+
+    @property
+    def full(self) -> bool: ...
+
+    @property
+    def now(self) -> Scene: ...
+
+    @property
+    def text(self) -> str: ...
+
+    def chance(self, probability: float) -> bool:
+        """True with the given probability."""
+
+    def tell(self, *templates: str) -> None:
+        """Tell one beat in one of the given ways."""
+
+
+def prologue(world: Frame) -> None:
     """Tell a sentence or two about the hero."""
     own = _ANIMAL if world.animals else _CHILD
     if world.full and world.chance(0.7):
@@ -158,7 +183,7 @@ def prologue(world: World) -> None:
         world.tell(*(own if world.chance(0.25) else _BOTH))
 
 
-def epilogue(world: World) -> None:
+def epilogue(world: Frame) -> None:
     """Tell how the hero looks back; it fits a good and a bad end alike."""
     evening = world.now.day not in ("night", "evening") and not any(
         word in world.text for word in ("晚上", "夜", "天黑")

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from random import Random
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
-
-if TYPE_CHECKING:
-    from litgpt_zh.corpus.world.engine import World
 
 __all__ = ["SEASONS", "Scene", "in_season"]
 
@@ -119,6 +116,17 @@ def _times(
     )
 
 
+class Held(Protocol):
+    """What a scene needs of the story that it belongs to."""
+
+    rng: Random
+    lexicon: Lexicon
+    used: dict[str, Entry]
+
+    @property
+    def realm(self) -> str: ...
+
+
 class Scene:
     """Season, part of the day and sky of one story."""
 
@@ -150,7 +158,7 @@ class Scene:
         """Say no more about the weather itself."""
         self._told = True
 
-    def tell(self, world: World, key: str) -> str:
+    def tell(self, world: Held, key: str) -> str:
         """The text of the slots ``when`` (an opening, comma included), ``at`` (the time alone) and ``sky`` (a clause about the weather)."""
         if key == "when":
             return self._when(world)
@@ -160,7 +168,7 @@ class Scene:
             return self._clause(world)
         raise KeyError(key)
 
-    def _when(self, world: World) -> str:
+    def _when(self, world: Held) -> str:
         die = world.rng.random()
         time = world.rng.choice(self._openings(world))
         if die < 0.12 or self._timed:
@@ -178,18 +186,18 @@ class Scene:
             return f"{time}，{self._clause(world)}，"
         return time + "，"
 
-    def _openings_at(self, world: World) -> str:
+    def _openings_at(self, world: Held) -> str:
         """A time within a sentence, comma included, where the weather would break it."""
         if self._timed:
             return ""
         self._timed = True
         return world.rng.choice(self._openings(world)) + "，"
 
-    def _openings(self, world: World) -> Sequence[str]:
+    def _openings(self, world: Held) -> Sequence[str]:
         found = _times(world.lexicon, self.season, self.day, self.sky, world.realm, self.occasions, self.term)
         return found or ("有一天",)
 
-    def _clause(self, world: World) -> str:
+    def _clause(self, world: Held) -> str:
         if self._told:
             return world.rng.choice(_AFTER[self.sky])
         self._told = True

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from litgpt_zh.corpus.world.engine import Length, Plot, World, sentences
+from litgpt_zh.corpus.world.engine import Length, Plot, World
 from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
 from litgpt_zh.corpus.world.plots import PLOTS
+from litgpt_zh.corpus.world.speech import sentences
 
 __all__ = ["BOUNDS", "Story", "generate", "story"]
 
