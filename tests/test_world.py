@@ -19,8 +19,8 @@ from litgpt_zh.corpus.world.engine import FEATURES, World
 from litgpt_zh.corpus.world.lexicon import Lexicon
 from litgpt_zh.corpus.world.phrases import GROUPS, group
 from litgpt_zh.corpus.world.plots import PLOTS
-from litgpt_zh.corpus.world.speech import VERBS, layout, sentences
-from litgpt_zh.corpus.world.story import BOUNDS
+from litgpt_zh.corpus.world.speech import VERBS, layout
+from litgpt_zh.corpus.world.story import BOUNDS, sentences
 from litgpt_zh.corpus.world.template import Alternatives, Node, Pick, Speech, Template, compile_template
 
 HERE = Path(__file__).parent.parent / "litgpt_zh" / "corpus" / "world"

@@ -54,7 +54,7 @@ def lost_toy(w: World) -> None:
     )
     w.tell(
         "{*idiom:sad@h}。",
-        "{*idiom:silent@h}，[一屁股坐在地上|低着头]。",
+        "{*idiom:silent@h}，眼泪快要掉下来了。",
         "{h}急得[直跺脚|快哭了|团团转|满头大汗]。",
         "{*idiom:worried@h}。",
         "{h.auto}{*mood:downcast.very}，眼泪[在眼眶里打转|一颗一颗掉下来]。",
@@ -221,9 +221,9 @@ def broken(w: World) -> None:
     w.hero("h")
     w.elder("e")
     w.pick("x", "thing", "crockery")
-    w.pick("b", "thing", "toy", "sport", "round")
+    w.put("b", "皮球 足球 篮球 排球 乒乓球 网球 弹力球 飞盘 棒球 铁环")
     w.tell(
-        "{e}有{x.onea}，谁也不许碰，{at}{h}却在旁边玩起了{b}。",
+        "{e}有{x.onea}，谁也不许碰。{when}{h}却在旁边玩起了{b}。",
         "{when}{h}在屋里玩{b}，{b}一下子飞了出去。",
         "{when}{e}出门了，{h}独自在屋里玩{b}。",
         "{when}{h}[不听劝|忘了{e}的话]，又在屋里玩起了{b}。",
@@ -365,7 +365,7 @@ def mend(w: World) -> None:
         "{h}在一旁看得入神，{e}{*manner:handle}地摆弄了一会儿，{x}就好了。",
         "{e}教{h}一点一点地修，{x}[终于|总算]修好了。",
         "{h&e.ta}一起忙了半天，{x}[修好了|又变得好好的]。",
-        "{e}一针一线地缝，{x}[很快|慢慢]就缝好了。" if soft else "{e}这里[拧|敲]一下，那里[粘|绑]一下，{x}就修好了。",
+        "{e}一针一线地缝，{x}[很快|慢慢]就缝好了。" if soft else "{e}这里看一看，那里[粘|补]一补，{x}就修好了。",
     )
     twist = w.flag("转折", 0.3)
     if twist:

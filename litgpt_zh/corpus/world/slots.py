@@ -70,12 +70,16 @@ class Slots:
 
     def put(self, key: str, words: str) -> Entry | str:
         """Fill slot ``key`` with one of the words, parted by blanks, which may or may not be in the lexicon."""
-        options = words.split()
+        options = [word for word in words.split() if not (self.animals and self._of_people(word))]
         word = self.rng.choice(options)
         self.rivals[word] = len(options)
         value = self.lexicon.get(word) or word
         self._slots[key] = value
         return value
+
+    def _of_people(self, word: str) -> bool:
+        entry = self.lexicon.get(word)
+        return entry is not None and not entry.tags.isdisjoint(("human", "meat"))
 
     def hero(self, key: str = "h") -> Who:
         """Bring on a young hero: a child or a young animal, as the realm has it."""

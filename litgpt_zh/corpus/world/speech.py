@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-__all__ = ["VERBS", "layout", "sentences"]
+__all__ = ["VERBS", "layout"]
 
 #: The ways of saying, as templates; a plot names the way, the engine draws the verb.
 VERBS: dict[str, tuple[str, ...]] = {
@@ -34,11 +32,3 @@ def layout(words: str, speaker: str, said: str, *, split: bool) -> str:
             if 2 <= at < len(words) - 3:
                 return f"“{words[: at + 1]}”{speaker}{said}，“{words[at + 1 :]}”"
     return f"“{words}”{speaker}{said}。"
-
-
-_SENTENCE = re.compile(r"“[^”]*”[^“”。！？\n]*(?:[，：]“[^”]*”|[。！？])|[^“”。！？\n]*(?:[：，]“[^”]*”|[。！？])")
-
-
-def sentences(text: str) -> list[str]:
-    """The whole sentences of a story, a quotation with its speaker counted as one."""
-    return _SENTENCE.findall(text)
