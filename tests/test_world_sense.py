@@ -148,3 +148,12 @@ def test_gestures_of_the_game_are_such_as_can_be_copied() -> None:
     pose = {entry.word for entry in group(LEXICON, "action", "pose")}
     assert pose and not pose & {"开门", "关门", "敲门", "指路"}
     assert not set(GROUPS["action"]["slip"].split()) & {"吵闹", "大叫"}
+
+
+def test_no_two_heroes_of_a_story_have_like_names() -> None:
+    for realm in ("child", "animal"):
+        for turn in range(300):
+            world = World(Random(f"{realm}{turn}"), "short", LEXICON, realm)  # type: ignore[arg-type]
+            heroes = [world.hero(key) for key in "hfg"]
+            marks = [set(who.first) - {"小"} for who in heroes]
+            assert not marks[0] & marks[1] and not marks[0] & marks[2] and not marks[1] & marks[2], heroes

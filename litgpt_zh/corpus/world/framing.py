@@ -54,7 +54,7 @@ _BOTH = (
     "{*idiom:good@h}，也爱{*activity:pastime}。",
     "{*idiom:good@h}。",
     "{*idiom:clever@h}。",
-    "{*idiom:leisure@h}，每天都要{*activity:games}。",
+    "{*idiom:leisure@h}，每天都要{*activity:solo}。",
     "{*idiom:nosy@h}，什么都想知道。",
     "{*idiom:family@h}。",
     "{h}有个好朋友，{*idiom:strong}，两个常常一起{*activity:games}。",

@@ -209,7 +209,7 @@ MOODS: dict[str, str] = {
     "frightened": "害怕 惊慌 慌乱 紧张",
     "terror": "惊恐 恐惧 害怕 惊慌",
     "relieved": "放心 安心",
-    "absorbed": "着急 紧张",
+    "absorbed": "紧张 慌乱",
     "surprised": "惊讶 吃惊 惊奇 诧异 意外 震惊 惊喜 惊异",
     "grief": "难过 伤心 悲伤 失望 难受 失落 伤感",
     "proud": "得意 骄傲 自豪 神气",

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from litgpt_zh.corpus.world.engine import World, plot
+from litgpt_zh.corpus.world.groups import land_heroes
+
+#: Those who are the smallest beside anybody.
+TINY = frozenset("老鼠 小老鼠 小白鼠 小鸡 松鼠 麻雀 小鸟 鹌鹑 刺猬 燕子".split())
 
 
 @plot("恶作剧")
@@ -85,10 +89,12 @@ def prank(w: World) -> None:
 def giant(w: World) -> None:
     """Too big for one; many hands, and the smallest, make the difference."""
     w.scene(season="autumn")
+    if w.animals:
+        w.folk = [animal for animal in land_heroes(w.lexicon) if animal.has("-small")]
     w.hero("h")
     w.friend("f")
     if w.animals:
-        w.folk = w.lexicon.of("animal", "hero", "small", "gentle", "runs", "-insect")
+        w.folk = [animal for animal in land_heroes(w.lexicon) if animal.word in TINY]
     w.friend("g")
     w.folk = ()
     w.elder("e")

@@ -85,11 +85,11 @@ def family_photo(w: World) -> None:
     """The whole family meets; somebody is missing from the picture."""
     w.scene(season="any", occasions="除夕 大年 春节 元旦 新年 中秋 元宵 重阳 国庆 端午")
     w.hero("h")
-    w.pick("a", "person", "family", "-child")
-    w.pick("b", "person", "family", "-child")
+    w.pick("a", "person", "relatives")
+    w.pick("b", "person", "relatives")
     w.pick("c", "person", "family", "child")
     w.pick("d", "person", "family", "-child")
-    w.pick("k", "person", w.choice("child", "neighbor", "family"))
+    w.pick("k", "person", w.choice("neighbor", "relatives"))
     w.pick("x", "thing", "gift")
     w.pick("y", "food", w.choice("cooked", "cake", "soup"))
     w.let("act", "{*activity:feast}")
@@ -99,7 +99,7 @@ def family_photo(w: World) -> None:
         "{when}{a}、{b}和{c}来了，{*idiom:door@h}，把大家迎了进来。",
         "{when}全家聚在一起，要照一张全家福。",
         "{when}{h}去看{a}，{b}和{c}也在那里。",
-        "{d}过生日，{a}和{b}都来了，{h}的心情{*mood:pressing.very}，早就盼着这一天了。",
+        "{d}过生日，{a}、{b}和{c}都来了，{h}的心情{*mood:pressing.very}，早就盼着这一天了。",
         "{when}{h}家里来了{a}、{b}和{c}。“难得来得这么齐，我们照张相吧！”{a}对大家说。",
     )
     w.more(
@@ -118,7 +118,7 @@ def family_photo(w: World) -> None:
         "大家坐在一起{act}，屋里笑声不断，{h}{*mood:glad.very}。",
     )
     w.more(
-        "厨房里{*sound:stream}地响，{y}的香味飘满了屋子。",
+        "厨房里{*sound:boil}地响，饭菜的香味飘满了屋子。",
         "{k}也来凑热闹，还{*activity:show}给大家看。",
         "{h}数了数，一共来了十二个人，凳子都不够坐了。",
     )

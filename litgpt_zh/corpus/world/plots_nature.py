@@ -81,7 +81,7 @@ def seed(w: World) -> None:
         "这天早上，{h}看见土里钻出了两片小叶子。",
     )
     w.tell(
-        "过了些日子，{x}长得[又高又壮|好极了]，引来了{*animal:insect,flies,gentle.one}。",
+        "过了些日子，{x}长得[又高又壮|好极了]，引来了{*animal:visitor.one}。",
         "{x}越长越高，{*idiom:content@h}。",
         "{h}看着一天天长大的{x}，高兴得忍不住{*action:glad}。",
         "{h}跑去告诉{f}，两个守着{x}看了又看。",

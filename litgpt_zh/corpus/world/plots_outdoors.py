@@ -116,7 +116,6 @@ def stuck_kite(w: World) -> None:
     w.more(
         "{h}把{x}擦得干干净净，检查了一遍又一遍。",
         "树上的鸟儿叫了几声，好像也在高兴。",
-        "{h&f.ta}又玩了一会儿，这一次离大树远远的。",
         "回家以后，{h}把这件事讲给大家听，大家都笑了。",
     )
     if kind in ("helper", "together"):

@@ -168,7 +168,7 @@ def quarrel(w: World) -> None:
         )
         w.more(
             "天黑了，{h}独自回了家，{*mood:lonely.very}。",
-            "{e}看着[坏掉的|地上的]{x}，{*manner:bit}地摇了摇头。",
+            "{e}看着[坏掉的|地上的]{x}，轻轻地摇了摇头。",
         )
         w.moral("turns", probability=0.5)
         w.sum(

@@ -24,14 +24,14 @@ def dream(w: World) -> None:
         "{when}{h}做了一个奇怪的梦，梦见自己来到{p.in}。",
         "{h}抱着枕头睡着了，梦里，{ride}把{h}带到了{p.in}。",
         "{when}窗外飘来{ride}，{h}坐上去，一直飞到{p.in}。",
-        "“快上来，我带你去{p}！”窗外有谁在喊。{h}跳上{ride}，飞到了{p.in}。",
+        "“快上来，我带你去旅行！”窗外有谁在喊。{h}跳上{ride}，飞到了{p.in}。",
     )
     w.tell(
         "那里有{a.one}，正在{*activity:solo}。",
         "在{p.in}，{a.one}笑着向{h}{*action:wave}。",
         "{h}看见了{n.one}，又看见了{a.one}。",
-        "{a.one}走过来，请{h}{*food:snack=fd.eat}{fd}。",
-        "那里真热闹，{*idiom:marvel@h}。这时，{a.one}走了过来。",
+        "{a.one}迎上前来，请{h}{*food:snack=fd.eat}{fd}。",
+        "那里真热闹，{*idiom:marvel@h}。这时，来了{a.one}。",
         "{p.in}静极了，{h}{*mood:curious.very}，走着走着，看见了{a.one}。",
         "那里真奇怪，{a}会{*activity:art}，{b}会{*activity:chore}。",
     )

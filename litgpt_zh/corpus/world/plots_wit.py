@@ -180,7 +180,7 @@ def market(w: World) -> None:
     w.pick("x", "thing", "sale", "-furniture", "losable")
     w.pick("y", "thing", "sale", "-furniture", "losable")
     w.pick("z", "thing", "gift", "sale", "losable")
-    w.put("p", "集市 庙会 旧货市场 广场 早市 花市 草地 街角 村口 小镇 公园")
+    w.put("p", "集市 庙会 旧货市场 广场 早市 花市 草地 街角 村口 公园")
     w.tell(
         "{when}{h}想给{e}买{z.one}，可是{z}太{*adj:costly}，{h}就在{p.in}摆了个小摊。",
         "{when}{h}把{x}、{y}摆在{p.in}，要挣钱给{e}买{z}。",
@@ -269,8 +269,6 @@ def boast(w: World) -> None:
     w.more(
         "大家听得眼睛都不眨，{h}越说越起劲。",
         "{h}还说自己得过好多奖，家里都放不下了。",
-        "第二天，{p.in}来了好多看热闹的。",
-        "{h}一夜没有睡好，眼睛都肿了。",
     )
     w.tell(
         "{f}[听得入了迷|信以为真]，要拜{h}做老师。",
@@ -281,6 +279,7 @@ def boast(w: World) -> None:
     )
     w.more(
         "{h}心里慌了，因为自己其实根本不会{a}。",
+        "第二天，{p.in}来了好多看热闹的。",
         "那天夜里，{h}翻来覆去睡不着，真希望第二天下大雨。",
     )
     w.tell(

@@ -82,11 +82,11 @@ class Slots:
         return entry is not None and not entry.tags.isdisjoint(("human", "meat"))
 
     def hero(self, key: str = "h") -> Who:
-        """Bring on a young hero: a child or a young animal, as the realm has it."""
-        taken = {who.name for who in self._slots.values() if isinstance(who, Who)}
+        """Bring on a young hero: a child or a young animal, as the realm has it; no two have like names."""
+        taken = {mark for who in self._slots.values() if isinstance(who, Who) for mark in who.first} - {"小"}
         while True:
             who = self._young(key)
-            if who.name not in taken and not self._same_animal(who):
+            if taken.isdisjoint(who.first) and not self._same_animal(who):
                 self._slots[key] = who
                 return who
 
@@ -211,10 +211,9 @@ class Slots:
         return entry
 
     def _for_girls_only(self, entry: Entry) -> bool:
-        """Whether the word is a skirt or an ornament, and the hero a boy."""
-        hero = self._slots.get("h")
+        """Whether the word is a skirt or an ornament, and there are boys or men in the story."""
         worn = entry.kind == "thing" and ("裙" in entry.word or entry.word in _ORNAMENTS)
-        return worn and isinstance(hero, Who) and hero.pronoun == "他"
+        return worn and any(isinstance(who, Who) and who.pronoun == "他" for who in self._slots.values())
 
     def _holds(self, entry: Entry) -> bool:
         """Whether a slot or a character is this word already."""
