@@ -63,7 +63,7 @@ def test_names_suit_their_animals() -> None:
 
     assert bears(animal("小狗"), "旺财") and not bears(animal("大灰狼"), "旺财")
     assert bears(animal("黑马"), "豆豆") and not bears(animal("黑马"), "小白")
-    assert not bears(animal("青蛙"), "长耳")
+    assert not bears(animal("青蛙"), "长耳") and not bears(animal("熊猫"), "喵喵")
     assert all(any(bears(entry, name.word) for name in LEXICON.of("name", "animal")) for entry in LEXICON.of("animal"))
 
 

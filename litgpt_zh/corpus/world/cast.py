@@ -73,22 +73,22 @@ def animal_word(entry: Entry) -> str:
     return entry.word if entry.word.startswith(_OWN_PREFIX) else "小" + entry.word
 
 
-#: Names that say what their bearer looks or sounds like, and a character of the animals that may bear them.
+#: Names that say what their bearer looks or sounds like, and a part of the words for those who may bear them.
 _SPEAKING = {
-    **dict.fromkeys("旺财 来福 旺旺 汪汪".split(), "狗犬"),
-    **dict.fromkeys("咪咪 喵喵".split(), "猫"),
-    **dict.fromkeys("嘎嘎 库库".split(), "鸭鹅"),
-    **dict.fromkeys("叽叽 喳喳 啾啾".split(), "鸡雀燕鸟鹊八"),
-    **dict.fromkeys("长耳 大耳朵".split(), "兔驴象"),
-    **dict.fromkeys("毛球 绒绒 卷卷 小绒球".split(), "羊兔猫狗熊鼠"),
+    **dict.fromkeys("旺财 来福 旺旺 汪汪".split(), "狗 犬"),
+    **dict.fromkeys("咪咪 喵喵".split(), "小猫"),
+    **dict.fromkeys("嘎嘎 库库".split(), "鸭 鹅"),
+    **dict.fromkeys("叽叽 喳喳 啾啾".split(), "鸡 雀 燕 鸟 鹊 八哥"),
+    **dict.fromkeys("长耳 大耳朵".split(), "兔 驴 象"),
+    **dict.fromkeys("毛球 绒绒 卷卷 小绒球".split(), "羊 兔 猫 狗 熊 鼠"),
     "红鼻子": "鹿",
-    "短尾": "兔猴鼠",
-    "小雪团": "兔羊猫",
-    "小火球": "狐虎狮",
-    "滚滚": "熊猪",
-    "吱吱": "鼠猴",
-    "小花": "猫狗鹿鸡牛",
-    "飞飞": "鸟雀燕鹰鸽鹊雁鹤",
+    "短尾": "兔 猴 鼠",
+    "小雪团": "兔 羊 小猫",
+    "小火球": "狐 虎 狮",
+    "滚滚": "熊 猪",
+    "吱吱": "鼠 猴",
+    "小花": "小猫 狗 鹿 鸡 牛",
+    "飞飞": "鸟 雀 燕 鹰 鸽 鹊 雁 鹤",
 }
 _HUES = "黑白灰黄花金银棕"
 _SURNAMES = "王李张陈孙"
@@ -96,7 +96,7 @@ _SURNAMES = "王李张陈孙"
 
 def bears(animal: Entry, name: str) -> bool:
     """Whether an animal may bear a name: no dog's name for a wolf, no 小黑 for a white horse."""
-    if name in _SPEAKING and not set(_SPEAKING[name]) & set(animal.word):
+    if name in _SPEAKING and not any(part in animal.word for part in _SPEAKING[name].split()):
         return False
     hues = set(_HUES) & set(animal.word)
     return not (hues and set(_HUES) & set(name))
