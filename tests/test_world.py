@@ -213,5 +213,8 @@ def test_the_english_samples_obey_their_own_constraints() -> None:
         for word in filter(None, fields.get("Words", "").split(", ")):
             assert re.search(rf"\b{word}", body, flags=re.I), (word, body)
         assert fields.get("Random sentence", "") in body
-        if "Dialogue" in fields.get("Features", ""):
-            assert body.count('"') >= 2
+        if "Features" in fields:
+            assert ("Dialogue" in fields["Features"]) == (body.count('"') >= 2), block
+        assert text.endswith("<|endoftext|>\n") and set(re.findall(r"^([A-Z][a-z ]+):", head, flags=re.M)) == set(
+            fields
+        )
