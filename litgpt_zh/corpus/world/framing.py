@@ -58,7 +58,7 @@ _BOTH = (
     "{*idiom:nosy@h}，什么都想知道。",
     "{*idiom:family@h}。",
     "{h}有个好朋友，{*idiom:strong}，两个常常一起{*activity:games}。",
-    "{h}从小就爱听故事，最佩服故事里的英雄：{*idiom:bold}。",
+    "{h}从小就爱听故事，最佩服故事里的英雄，说他们{*idiom:bold}。",
     "{h}有{*thing:warm,clothes.onea}，天一冷就离不开它。",
     "{h}家门口挂着{*thing:hung.onea}，[天一黑就亮起来|夜里亮亮的]。",
     "{h}有{*nature:found.onea}，是从{*place:shore.in}捡来的。",

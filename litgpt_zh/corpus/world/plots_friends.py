@@ -29,7 +29,7 @@ def misunderstanding(w: World) -> None:
         "{h}想：{f}一定是[不喜欢我了|有了新朋友]。",
         "{*idiom:silent@h}。",
         "{h}{*manner:sit}地坐了半天，不明白是怎么回事。",
-        "{*idiom:doubt@h}。",
+        "{*idiom:baffled@h}。",
         "{h}心里[酸酸的|像压了块石头]，{*mood:downcast.very}。",
         "{*idiom:alone@h}。",
         "<h.sad {f.call}不想和我做朋友了。>",

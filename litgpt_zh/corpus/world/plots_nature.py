@@ -12,7 +12,7 @@ SEEDS = (
 )
 #: A character of the names of those who sleep through the winter or fly south.
 AWAY = frozenset("蛙龟猬熊蛇獾蜥壁燕雁鹤")
-COVERS = "毛巾 手帕 围巾 毯子 毛毯 棉袄 丝巾 头巾 毛衣 外套 浴巾 披肩 棉被 小被子 抹布 桌布 帽子"
+COVERS = "毛巾 手帕 围巾 毯子 毛毯 棉袄 丝巾 头巾 毛衣 外套 浴巾 披肩 棉被 小被子 帽子"
 
 
 @plot("种种子")
@@ -312,7 +312,7 @@ def release(w: World) -> None:
     w.tell(
         "{h}{*mood:worried.very}，跑去问{e}。",
         "<h.ask {e.call}，它是不是病了？>",
-        "{*idiom:doubt@h}，捧着{x}去问{e}。",
+        "{*idiom:baffled@h}，捧着{x}去问{e}。",
         "{h}急得[直掉眼泪|直跺脚]。",
         "{h}难过地看着{a}，[不知道|想不出]是怎么回事。",
     )

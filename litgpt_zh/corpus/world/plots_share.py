@@ -31,7 +31,7 @@ def share_food(w: World) -> None:
     """One has food, another is hungry; a bite shared comes back later."""
     w.hero("h")
     w.friend("f")
-    while w.pick("x", "food", "shareable", "-drink", "-soup").measure in ("颗", "杯", "瓶", "朵"):
+    while w.pick("x", "food", "shareable", "-drink", "-soup").measure in ("颗", "杯", "瓶", "朵", "碗"):
         pass
     w.place("p", "stroll")
     stingy = w.flag("坏结局", 0.15)
@@ -84,7 +84,7 @@ def share_food(w: World) -> None:
     w.tell(
         "{h}[想了想|二话没说]，把{x}分成两份，大的给了{f}。",
         "<h.glad 我们一起吃吧，[分着吃才香|你一半，我一半]！>",
-        "{h}{*manner:willing}地掰下一半，递给了{f}。",
+        "{h}{*manner:willing}地分出一半，递给了{f}。",
         "“给你，尝尝我的{x}。”{h}[伸出手|笑着]说。",
         "{h}拍拍身边的空地，请{f}坐下来一起吃{x}。",
     )

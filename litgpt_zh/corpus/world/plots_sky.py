@@ -33,7 +33,7 @@ def dream(w: World) -> None:
         "{a.one}迎上前来，请{h}{*food:snack=fd.eat}{fd}。",
         "那里真热闹，{*idiom:marvel@h}。这时，来了{a.one}。",
         "{p.in}静极了，{h}{*mood:curious.very}，走着走着，看见了{a.one}。",
-        "那里真奇怪，{a}会{*activity:art}，{b}会{*activity:chore}。",
+        "那里真奇怪，{a}会{*activity:art}，还会{*activity:chore}。",
     )
     w.tell(
         "{a}告诉{h}，{b}偷走了大家的{x}。",
