@@ -157,3 +157,10 @@ def test_no_two_heroes_of_a_story_have_like_names() -> None:
             heroes = [world.hero(key) for key in "hfg"]
             marks = [set(who.first) - {"小"} for who in heroes]
             assert not marks[0] & marks[1] and not marks[0] & marks[2] and not marks[1] & marks[2], heroes
+
+
+def test_nobody_of_the_family_is_met_under_two_names() -> None:
+    for world in _told("全家福", "child", 400, "full"):
+        for one, other in (("外婆", "姥姥"), ("外公", "姥爷"), ("姑姑", "姑妈")):
+            body = world.text[world.text.index("。") :]
+            assert not (world.used.keys() >= {one, other} and one in body and other in body), world.text

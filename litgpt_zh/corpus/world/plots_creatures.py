@@ -111,7 +111,7 @@ def insects(w: World) -> None:
     w.pick("l", "plant", "tree", "-climbable", "-vine")
     w.put(
         "l",
-        "树叶 枫叶 花瓣 柳叶 竹叶 银杏叶 玫瑰花瓣 莲叶 芭蕉叶 梧桐叶 红叶 落叶 嫩叶 树皮 蛋壳 松针 贝壳 麦秆 小木棍 羽毛 浮萍",
+        "树叶 花瓣 柳叶 竹叶 银杏叶 玫瑰花瓣 莲叶 芭蕉叶 梧桐叶 嫩叶 树皮 蛋壳 松针 贝壳 麦秆 小木棍 羽毛 浮萍",
     )
     w.pick("x", "food", "fruit") if w.chance(0.6) else w.pick("x", "food", "candy", "shareable")
     w.pick("big", "animal", "farm", "big")

@@ -20,7 +20,7 @@ def sick(w: World) -> None:
         "{h}最爱吃{x}，{at}一口气吃了[十多|好多]{x.m}。",
         "{when}{h}得到一大[包|盒]{x}，[越吃越想吃|吃个不停]。",
         "{h}有点{*trait:greedy}，看见{x.a}就[走不动|停不下来]。",
-        "{when}{e}不在家，{h}把{x}全吃光了。",
+        "{h}最爱吃{x}，看见{x}就[停不下来|走不动]。" if hint else "{when}{e}不在家，{h}把{x}全吃光了。",
     )
     if hint:
         w.tell(
@@ -160,7 +160,7 @@ def family_photo(w: World) -> None:
         "{h}悄悄数了数照片上的人，一个也不少。",
         "天黑了，大家还舍不得走。",
     )
-    w.moral("love", probability=0.35)
+    w.moral("kin", probability=0.35)
     w.sum(
         "全家人聚在一起照全家福，{h}发现少了{d}，找到以后才一起照了相。",
         "{h}一家照相的时候，{d}不见了，原来{d}在为大家忙着。",

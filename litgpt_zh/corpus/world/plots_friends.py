@@ -269,7 +269,7 @@ def new_pupil(w: World) -> None:
     w.friend("f")
     w.adult("t", "teacher")
     w.pick("a", "activity", "hobby")
-    w.pick("x", "thing", "toy", "losable")
+    w.pick("x", "thing", "toy", "losable", "-tool")
     w.put("p", "操场 草坪")
     mocked = w.flag("冲突", 0.3)
     w.let("start", "开学第一天，", "星期一早上，", "这天早上，", "新学期的第一天，")

@@ -60,6 +60,8 @@ _WEATHER_DAY = (
     ("烈日", ("noon", "afternoon")),
     ("骄阳", ("noon", "afternoon")),
     ("火辣", ("noon", "afternoon")),
+    ("明媚", ("morning", "noon", "afternoon")),
+    ("日丽", ("morning", "noon", "afternoon")),
     ("高照", ("noon", "afternoon", "night")),
     ("知了", ("noon", "afternoon", "morning")),
     ("阳", ("morning", "noon", "afternoon")),

@@ -33,6 +33,9 @@ _NOT_FOR_ANIMALS = {"food": ("-meat",), "thing": ("-human",), "activity": ("-hum
 #: What boys neither wear nor call theirs.
 _ORNAMENTS = frozenset("发卡 蝴蝶结 耳环 项链 手镯 旗袍 纱巾 披肩".split())
 
+#: Two words for one member of the family.
+_ONE_PERSON = ({"外婆", "姥姥"}, {"外公", "姥爷"}, {"伯伯", "大伯"}, {"姑姑", "姑妈"})
+
 
 class Slots:
     """The slots of one story, and the dice with which they are filled."""
@@ -216,11 +219,15 @@ class Slots:
         return worn and any(isinstance(who, Who) and who.pronoun == "他" for who in self._slots.values())
 
     def _holds(self, entry: Entry) -> bool:
-        """Whether a slot or a character is this word already."""
-        return any(
-            value is entry or (isinstance(value, Who) and (value.entry is entry or value.kid == entry.word))
-            for value in self._slots.values()
-        )
+        """Whether a slot or a character is this word already, or the same member of the family."""
+        for value in self._slots.values():
+            if value is entry or (isinstance(value, Who) and (value.entry is entry or value.kid == entry.word)):
+                return True
+            if entry.kind == "person" and not isinstance(value, str):
+                word = value.name if isinstance(value, Who) else value.word
+                if {word, entry.word} in _ONE_PERSON:
+                    return True
+        return False
 
 
 @cache
