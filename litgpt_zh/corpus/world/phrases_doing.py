@@ -134,6 +134,6 @@ SOUNDS: dict[str, str] = {
     "chuckle": "扑哧",
     "roll": "骨碌碌",
     "gust": "呼啦 呼呼 呼啦啦",
-    "boil": "咕嘟 哗哗",
+    "boil": "咕嘟",
     "scratch": "沙沙 簌簌 扑簌簌 咯吱",
 }

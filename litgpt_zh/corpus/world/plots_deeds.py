@@ -171,10 +171,10 @@ def help_elder(w: World) -> None:
     w.pick("x", "food", "vegetable")
     w.pick("t", "thing", "losable", "gift", "-paper", "-sport")
     w.place("p", "town" if not w.animals else "stroll")
-    w.let("load", "一大筐{x}", "一篮{x}", "满满一袋{x}", "一车{x}", "两袋{x}")
+    w.let("load", "一大筐{x}", "满满一袋{x}", "两大袋{x}")
     w.tell(
-        "{when}{h}[在路上|在{p.in}]看见{o}[提着|背着|拖着]{load}，走得很慢。",
-        "{when}{o}[提着|扛着]{load}回家，累得[直喘气|满头大汗]。",
+        "{when}{h}[在路上|在{p.in}]看见{o}[背着|扛着|拖着]{load}，走得很慢。",
+        "{when}{o}[背着|扛着]{load}回家，累得[直喘气|满头大汗]。",
         "{when}{h}正要去{*activity:solo}，看见{o}摔了一跤，{x}{*sound:roll}地滚了一地。",
         "{when}{h}在{p.in}碰见{o}坐在路边，身边放着{load}。",
     )

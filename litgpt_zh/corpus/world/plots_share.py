@@ -173,7 +173,7 @@ def quarrel(w: World) -> None:
         w.moral("turns", probability=0.5)
         w.sum(
             "{h}和{f}争抢{x}，谁也不让，最后把它弄坏了。",
-            "为了{x}，{h}和{f}吵了一架，{x}也摔坏了。",
+            "为了{x}，{h}和{f}吵了一架，{x}也弄坏了。",
         )
         return
     w.tell(
