@@ -106,6 +106,7 @@ def _tokenizer(scale: Scale, run: Path) -> dict[str, Any]:
         "max_chars": 3_000_000,
         "hanzi": "seen",
         "dictionary_weight": 0.05,
+        "segment": True,
     }
 
 
