@@ -176,6 +176,39 @@ def test_losses_do_not_depend_on_the_micro_batch(dpo: Any, tmp_path: Path, loss:
     assert records[0] == pytest.approx(records[1], abs=2e-5)
 
 
+def test_steps_are_those_of_a_plain_loop(dpo: Any, base: Path, pairs_dir: Path, tmp_path: Path) -> None:
+    """Two steps of gradient descent on -log sigmoid(beta D) + a NLL, with whole logits and a live second model."""
+    sgd = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.05}}
+    final = dpo("run", loss="rpo", min_lr=0.05, max_norm=0.0, optimizer=sgd, train={"max_steps": 2})
+    model, reference, data = model_of(base), model_of(base), Preference(pairs_dir=pairs_dir)
+    model.transformer.wte.weight = model.lm_head.weight
+    data.setup()
+    data.batch_size = 4
+    data.global_batch(8)
+    for step in data.batches(0)[:2]:
+        loss = torch.zeros(())
+        for number in (n for micro in step for n in micro):
+            item, sums = data.train_dataset[number], []
+            for side in (item["chosen"], item["rejected"]):
+                for net in (model, reference):
+                    logps = net(side[None])[0, :-1].log_softmax(-1)
+                    sums.append(logps[torch.arange(len(side) - 1), side[1:]][item["prompt"] - 1 :].sum())
+            difference = (sums[0] - sums[1].detach()) - (sums[2] - sums[3].detach())
+            nll = -sums[0] / (len(item["chosen"]) - item["prompt"])
+            loss = loss + (-torch.nn.functional.logsigmoid(0.3 * difference) + nll) / 8
+        model.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter -= 0.05 * parameter.grad
+    logged = [line["loss"] for line in runlog.read(tmp_path / "run" / "metrics.jsonl") if "loss" in line]
+    assert logged[-1] == pytest.approx(loss.item(), abs=1e-5) and logged[0] != pytest.approx(logged[-1], abs=1e-3)
+    trained, start = (checkpoints.flat_weights(folder / "lit_model.pth") for folder in (final, base))
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(trained[name], value, atol=1e-6, rtol=1e-4)
+    assert (trained["lm_head.weight"] - start["lm_head.weight"]).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("lora", [False, True])
 def test_stopped_preference_optimisation_ends_the_same(dpo: Any, tmp_path: Path, monkeypatch, lora: bool) -> None:
     whole = dpo("whole", lora, loss="rpo")

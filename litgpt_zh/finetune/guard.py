@@ -17,6 +17,7 @@ FILE = "guard.ckpt"
 def keep(model: Any, out_dir: Path, step: int) -> None:
     """Write the weights that are trained (LoRA: the adapters), whole or not at all."""
     weights = {name: p.detach() for name, p in unwrap(model).named_parameters() if p.requires_grad}
+    out_dir.mkdir(parents=True, exist_ok=True)
     beside = out_dir / (FILE + ".tmp")
     torch.save({"step": step, "model": weights}, beside)
     os.replace(beside, out_dir / FILE)

@@ -124,8 +124,8 @@ class Finetuning:
         train, evaluation, out_dir = call["train"], call["eval"], call["out_dir"]
         unwrap(model).max_seq_length = unwrap(model).config.block_size
         self.objective.prepare(self, fabric, model, call)
-        if self.objective.guarded and self.step == 0:
-            guard.keep(model, out_dir, 0)
+        if self.objective.guarded and not (self.step and (out_dir / guard.FILE).is_file()):
+            guard.keep(model, out_dir, self.step)
         log = runlog.RunLog(out_dir, self.iter)
         fabric.loggers.append(log)
         peak = optimizer.defaults["lr"]

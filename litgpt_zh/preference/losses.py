@@ -71,7 +71,7 @@ def cdpo(pairs: Pairs, beta: float, label_smoothing: float) -> Tensor:
 def robust(pairs: Pairs, beta: float, label_smoothing: float) -> Tensor:
     """[-(1-e) log sigmoid(beta D) + e log sigmoid(-beta D)] / (1-2e): unbiased under label noise e < 1/2.
 
-    arXiv 2403.00409, eq. 9. TRL: ``loss_type="robust"``.
+    arXiv 2403.00409. TRL: ``loss_type="robust"``.
     """
     x = beta * pairs.difference
     return (-(1 - label_smoothing) * F.logsigmoid(x) + label_smoothing * F.logsigmoid(-x)) / (1 - 2 * label_smoothing)
@@ -104,7 +104,7 @@ def simpo(pairs: Pairs, beta: float, gamma: float) -> Tensor:
 def orpo(pairs: Pairs, beta: float) -> Tensor:
     """-m_w - beta log sigmoid(log odds(m_w) - log odds(m_l)), m = s / n, log odds(m) = m - log(1 - exp m).
 
-    arXiv 2403.07691, eqs. 6-7 (beta is its lambda); no reference. TRL's ORPO differs in its NLL term: a mean over the
+    arXiv 2403.07691, eq. 7 (beta is its lambda); no reference. TRL's ORPO differs in its NLL term: a mean over the
     tokens of the batch, those of the prompt included; ours is a mean over each pair's chosen completion.
     """
     chosen, rejected = pairs.means
@@ -113,7 +113,7 @@ def orpo(pairs: Pairs, beta: float) -> Tensor:
 
 
 def rpo(pairs: Pairs, beta: float, nll_weight: float) -> Tensor:
-    """-log sigmoid(beta D) + nll_weight * (-s_w / n_w). arXiv 2404.19733, eq. 1.
+    """-log sigmoid(beta D) + nll_weight * (-s_w / n_w). arXiv 2404.19733.
 
     The second term keeps the chosen side likely (arXiv 2402.13228). TRL: ``loss_type=["sigmoid", "sft"]``, whose second
     term is a mean over the batch's chosen tokens; ours is a mean over each pair, then over pairs.
@@ -131,7 +131,7 @@ def kto(
 ) -> Tensor:
     """l_D (1 - sigmoid(beta (r - z))) for wanted answers, l_U (1 - sigmoid(beta (z - r))) for unwanted ones.
 
-    arXiv 2402.01306, eq. 8. Not of pairs: every answer stands alone with its label.
+    arXiv 2402.01306, eq. 7. Not of pairs: every answer stands alone with its label.
 
     Args:
         policy: s, (B,).
