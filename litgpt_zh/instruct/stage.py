@@ -54,7 +54,7 @@ def instructions(
         block_size: longest record in tokens, the model's block size.
         too_long: leave longer records out and count them, or refuse.
         max_records: stop after so many records were kept.
-        drills: so many copy drills before all other training records: the words of a request answered by themselves, from
+        drills: so many copy drills among the first training records: the words of a request answered by themselves, from
             the words the sources ask for. A tiny model learns to use a request's words much sooner with them.
         prompt_fields: share of the story requests that show each field, such as ``{summary: 0.2, sentence: 0.2}``; a
             field not named is always shown, and a request is never left empty.
