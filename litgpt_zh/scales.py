@@ -28,7 +28,7 @@ class Scale:
     sft_records: int
     sft_batch: int
     sft_optimizer: dict[str, Any]
-    word_weight: float = 8.0
+    word_weight: float = 5.0
     """How much more the words of a request count (``Instructions.word_weight``)."""
     precision: str = "32-true"
     vocab_size: int = 6656
