@@ -10,9 +10,9 @@ pretrain     litgpt pretrain NAME                             recipes/pretrain.y
 translate    (not built yet)                                  -                        docs/translate.md
 sft          litgpt-zh instructions, litgpt finetune_full     recipes/sft.yaml         docs/sft.md
 sft-lora     litgpt finetune_lora                             recipes/sft-lora.yaml    docs/sft-lora.md
-preference   (not built yet)                                  -                        docs/preference.md
-dpo          (not built yet)                                  -                        docs/dpo.md
-dpo-lora     (not built yet)                                  -                        docs/dpo-lora.md
+preference   litgpt-zh sample_pairs, litgpt-zh pairs          recipes/preference.yaml  docs/preference.md
+dpo          litgpt finetune_full                             recipes/dpo.yaml         docs/dpo.md
+dpo-lora     litgpt finetune_lora                             recipes/dpo-lora.yaml    docs/dpo-lora.md
 ===========  ===============================================  =======================  ==================
 
 Nothing heavy is imported here; ``litgpt_zh.configs`` registers the model family when imported.

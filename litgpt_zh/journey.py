@@ -244,7 +244,8 @@ def _gpu() -> str | None:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    quiet = {"JSONARGPARSE_DEPRECATION_WARNINGS": "off"}  # litgpt's own calls, nothing a user can mend
+    return {**os.environ, **quiet, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 def _needs(recipes: Path) -> str:

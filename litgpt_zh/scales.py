@@ -28,6 +28,8 @@ class Scale:
     sft_records: int
     sft_batch: int
     sft_optimizer: dict[str, Any]
+    word_weight: float = 5.0
+    """How much more the words of a request count (``Instructions.word_weight``)."""
     precision: str = "32-true"
     vocab_size: int = 6656
     score: int = 200
@@ -53,14 +55,15 @@ SCALES = {
         name="cpu", model="zh-tinystories-2m", minutes="双核 CPU 约 20 分钟", minutes_en="about 20 minutes on 2 cores",
         stories=40_000, block_size=256, micro_batch=8, global_batch=8,
         pretrain_tokens=1_500_000, pretrain_optimizer=_muon(0.02),
-        sft_drills=8_000, sft_records=20_000, sft_batch=16, sft_optimizer=_muon(0.02),
+        sft_drills=8_000, sft_records=36_000, sft_batch=16, sft_optimizer=_muon(0.02),
     ),
     "gpu": Scale(
         name="gpu", model="zh-tinystories-44m", minutes="24 GB 显卡约 10 分钟（目标，未实测）",
         minutes_en="about 10 minutes on a 24 GB card (the goal; not measured)",
         stories=300_000, block_size=512, micro_batch=32, global_batch=64,
         pretrain_tokens=60_000_000, pretrain_optimizer=_adamw(1e-3, 0.1),
-        sft_drills=20_000, sft_records=60_000, sft_batch=64, sft_optimizer=_adamw(3e-4, 0.0), precision="bf16-mixed",
+        sft_drills=20_000, sft_records=60_000, sft_batch=64, sft_optimizer=_adamw(3e-4, 0.0), word_weight=2.0,
+        precision="bf16-mixed",
     ),
 }  # fmt: skip
 
@@ -106,6 +109,7 @@ def _tokenizer(scale: Scale, run: Path) -> dict[str, Any]:
         "max_chars": 3_000_000,
         "hanzi": "seen",
         "dictionary_weight": 0.05,
+        "segment": True,
     }
 
 
@@ -163,6 +167,7 @@ def _sft_data(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
 
 def _sft(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
     steps = (scale.sft_drills + scale.sft_records) // scale.sft_batch
+    data = {"data_dir": run / "sft-data", "word_weight": scale.word_weight}
     return {
         "checkpoint_dir": run / "pretrain" / "final",
         "out_dir": run / "sft",
@@ -171,7 +176,7 @@ def _sft(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
         "devices": 1,
         "logger_name": "csv",
         "seed": 1337 + seed,
-        "data": {"class_path": "litgpt_zh.instruct.data.Instructions", "init_args": {"data_dir": run / "sft-data"}},
+        "data": {"class_path": "litgpt_zh.instruct.data.Instructions", "init_args": data},
         "train": {
             "global_batch_size": scale.sft_batch,
             "micro_batch_size": scale.sft_batch,

@@ -20,6 +20,9 @@ QUICK = {
 }
 """Compiling costs more than it brings at this size; benchmarks/journey.py runs with it."""
 
+WALK = ("litgpt-zh", "quickstart", "--scale", "tiny", "--out_dir", "quickstart")
+"""From a folder of its own: relative paths, so that two walks can be compared to the last byte of their manifests."""
+
 
 def run(*argv: str, stdin: str = "", cwd: Path | None = None, timeout: int = 300) -> subprocess.CompletedProcess[str]:
     """A command as a person types it: ``litgpt ...`` or ``litgpt-zh ...``."""
@@ -44,8 +47,8 @@ class Walk:
 @pytest.fixture(scope="session")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     """``litgpt-zh quickstart --scale tiny``, once for all tests."""
-    folder = tmp_path_factory.mktemp("walk") / "quickstart"
+    home = tmp_path_factory.mktemp("walk")
     started = time.perf_counter()
-    done = run("litgpt-zh", "quickstart", "--scale", "tiny", "--out_dir", str(folder))
+    done = run(*WALK, cwd=home)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return Walk(folder, done.stdout, time.perf_counter() - started)
+    return Walk(home / "quickstart", done.stdout, time.perf_counter() - started)

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from litgpt_zh.constraints import FIELDS, Constraints, met, parse
 from litgpt_zh.instruct import stage as stage_module
 from litgpt_zh.instruct.batches import BatchPlan
-from litgpt_zh.instruct.encode import Encoder, answer_mask, render
+from litgpt_zh.instruct.encode import Encoder, answer_mask, asked_words, mark_asked, render
 from litgpt_zh.instruct.extract import Jieba, extract, rng_for, sentences
 from litgpt_zh.instruct.formats import Bad, Conversation, Story, read_instructions, read_stories
 from litgpt_zh.instruct.stage import instructions
@@ -295,6 +295,19 @@ def test_mask_by_hand() -> None:
     assert answer_mask(ids, assistant=3, eos=0).tolist() == [0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1]
 
 
+def test_words_that_are_asked_for_are_marked_by_hand(tokenizer_dir: Path) -> None:
+    ids = np.array([2, 7, 8, 9, 3, 9, 7, 8, 7, 8, 0])  # <|user|> 7 8 9 <|assistant|> 9 7 8 7 8 <|endoftext|>
+    mask = answer_mask(ids, assistant=3, eos=0)
+    mark_asked(ids, mask, [[7, 8], [9, 9], [0, 0, 0]])
+    assert mask.tolist() == [0, 0, 0, 0, 0, 1, 2, 2, 1, 1, 1]
+    turns = [("user", f"{INSTRUCTION}\n词汇：小狗，山坡\n特征：对话"), ("assistant", "一只小狗跑下山坡。小狗笑了。")]
+    assert asked_words(turns) == ("小狗", "山坡") and asked_words([("user", "你好"), ("assistant", "小狗")]) == ()
+    encoder = Encoder(tokenizer_dir)
+    ((ids, mask),) = encoder.encode([turns])
+    assert encoder.decode(ids[mask == 2]) == "小狗山坡"
+    assert encoder.decode(ids[mask > 0]) == turns[1][1] + EOS
+
+
 def test_several_turns(tokenizer_dir: Path) -> None:
     encoder = Encoder(tokenizer_dir)
     turns = [
@@ -314,7 +327,7 @@ def test_several_turns(tokenizer_dir: Path) -> None:
     for answered in (2, 4):
         prompt = encoder.tokenizer.encode(chat_prompt(turns[:answered])).ids
         assert ids[: len(prompt)].tolist() == prompt and mask[len(prompt) - 1] == 0 and mask[len(prompt)] == 1
-    assert encoder.decode(ids[mask == 1]) == f"小狗＜|endoftext|＞{EOS}山坡{EOS}"
+    assert encoder.decode(ids[mask > 0]) == f"小狗＜|endoftext|＞{EOS}山坡{EOS}"
 
 
 def test_tokenizers_that_do_not_fit(tmp_path: Path) -> None:
@@ -360,7 +373,7 @@ def test_stage(tmp_path: Path, tokenizer_dir: Path) -> None:
     encoder, texts = Encoder(tokenizer_dir), {}
     for side in ("train", "val"):
         for ids, mask in load(tmp_path / "sft", side):
-            text, learned = encoder.decode(ids), encoder.decode(ids[mask == 1])
+            text, learned = encoder.decode(ids), encoder.decode(ids[mask > 0])
             prompt, answer = text.split(ASSISTANT)
             assert (
                 learned == answer
@@ -604,7 +617,7 @@ def test_what_litgpt_asks_of_a_data_module(sft: Path, tokenizer_dir: Path) -> No
     loader = data.train_dataloader()
     assert loader.dataset is data.train_dataset and len(list(loader)) == len(loader)
     batch = next(iter(data.val_dataloader()))
-    assert get_sft_collate_fn(pad_id=1)([data.test_dataset[0]]).keys() == batch.keys()
+    assert get_sft_collate_fn(pad_id=1)([data.test_dataset[0]]).keys() == batch.keys() - {"asked"}
     assert batch["token_counts"]["raw"].shape == (4, 1)
     for row, tokens in zip(batch["input_ids"], batch["token_counts"]["raw_plus_prompt_template"], strict=True):
         assert (row[tokens:] == 1).all() and (row[:tokens] != 1).all()
@@ -700,8 +713,8 @@ def test_a_model_too_short_is_refused_before_work(sft: Path) -> None:
         Instructions(data_dir=sft).train_with(shutil, print, {"config": SimpleNamespace(block_size=32)})
 
 
-def test_drills_come_first_and_once(tmp_path: Path, tokenizer_dir: Path) -> None:
-    """Requests answered by their own words, before all other records, in the first epoch only."""
+def test_drills_come_early_and_once(tmp_path: Path, tokenizer_dir: Path) -> None:
+    """Requests answered by their own words, in turn with the first of the other records, in the first epoch only."""
     source = str(write(tmp_path / "in.jsonl", corpus_records(40)))
     instructions(source, tokenizer_dir, tmp_path / "sft", val_share=0.2, drills=5)
     records = load(tmp_path / "sft", "train")
@@ -711,7 +724,10 @@ def test_drills_come_first_and_once(tmp_path: Path, tokenizer_dir: Path) -> None
         assert asked == answer and asked.count("，") in (2, 3, 4, 5) and mask.sum() > 0
     plan = BatchPlan([len(ids) for ids, _ in records], global_batch=2, micro_batch=1, bucket=2, seed=0, first=5)
     first, second = ([n for batch in plan.batches(e) for micro in batch for n in micro] for e in (0, 1))
-    assert first[:5] == [0, 1, 2, 3, 4] and sorted(first) == list(range(len(records)))
+    assert [first[n] for n in (0, 1, 4, 5, 8)] == [0, 1, 2, 3, 4] and min(
+        first[2], first[3], *first[6:8], *first[9:]
+    ) > 4
+    assert sorted(first) == list(range(len(records)))
     assert sorted(second) == list(range(5, len(records)))
     assert len(plan) == sum(len(batch) for batch in plan.batches(0))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import QUICK, Walk, run
+from conftest import QUICK, WALK, Walk, run
 
 from litgpt_zh import checkpoints, runlog
 from litgpt_zh.journey import STEPS
@@ -59,7 +59,7 @@ def test_the_report_shows_curves_and_stories(walk: Walk) -> None:
 
 def test_a_second_call_does_nothing(walk: Walk) -> None:
     before = {p: p.stat().st_mtime_ns for p in walk.folder.rglob("*") if p.is_file() and p.parent != walk.folder}
-    done = run("litgpt-zh", "quickstart", "--scale", "tiny", "--out_dir", str(walk.folder))
+    done = run(*WALK, cwd=walk.folder.parent)
     assert done.returncode == 0 and done.stdout.count("已完成") == len(STAGES)
     after = {p: p.stat().st_mtime_ns for p in before}
     assert {p.name for p in before if before[p] != after[p]} <= {f"{name}.yaml" for name in STAGES}
@@ -69,11 +69,11 @@ def test_a_second_call_does_nothing(walk: Walk) -> None:
 def test_killed_at_five_moments_it_ends_the_same(walk: Walk, tmp_path: Path) -> None:
     """kill -9 of the whole process group, again and again; tensors, shards and the merged losses are those of one run."""
     folder, moments = tmp_path / "quickstart", random.Random(5)
-    argv = [sys.executable, "-m", "litgpt_zh", "quickstart", "--scale", "tiny", "--out_dir", str(folder)]
+    argv = [sys.executable, "-m", "litgpt_zh", *WALK[1:]]
     kills = 0
     while kills < 5:
         process = subprocess.Popen(
-            argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=QUICK, start_new_session=True
+            argv, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=QUICK, start_new_session=True
         )
         time.sleep(moments.uniform(2, 14))
         if process.poll() is not None:
@@ -81,7 +81,7 @@ def test_killed_at_five_moments_it_ends_the_same(walk: Walk, tmp_path: Path) -> 
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         kills += 1
-    done = run("litgpt-zh", "quickstart", "--scale", "tiny", "--out_dir", str(folder))
+    done = run(*WALK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert kills >= 3
     for stage in ("corpus", "tokenizer", "tokens", "sft-data"):

@@ -17,8 +17,10 @@ from litgpt.args import EvalArgs, TrainArgs
 from litgpt.utils import chunked_cross_entropy
 
 from litgpt_zh import checkpoints, runlog
+from litgpt_zh.finetune.head import token_nll
+from litgpt_zh.finetune.loop import learning_rate
 from litgpt_zh.instruct.data import Instructions
-from litgpt_zh.instruct.fit import learning_rate
+from litgpt_zh.instruct.fit import weights
 from litgpt_zh.instruct.stage import instructions
 from litgpt_zh.pretrain.data import Pretraining
 from litgpt_zh.pretrain.loss import cross_entropy, loss_without_requests, without_requests
@@ -274,6 +276,30 @@ def test_pretraining_refuses_before_it_starts(home: Path, tmp_path: Path, monkey
     assert not (tmp_path / "a").exists()
 
 
+def test_the_weighted_loss_by_hand() -> None:
+    """Uniform logits over 4 tokens: ln 4 a token, whatever the weights; with one wrong token they decide."""
+    labels = torch.tensor([[-100, -100, 5, 6, 7], [-100, 5, 6, -100, -100]])
+    asked = torch.tensor([[False, False, True, False, False], [False, False, True, False, False]])
+    micro = {"labels": labels, "asked": asked}
+    assert weights(micro, 3.0).tolist() == [3.0, 1.0, 1.0, 1.0, 3.0]
+    assert weights(micro, 1.0).tolist() == [1.0] * 5
+
+
+def test_the_head_is_only_on_what_is_learnt_and_the_loss_is_the_same() -> None:
+    from litgpt import GPT
+
+    torch.manual_seed(0)
+    model, ids = GPT(tiny_config()), torch.randint(0, 480, (3, 20))
+    labels = ids.masked_fill(torch.rand(3, 20) < 0.5, -100)
+    nll, mask = token_nll(model, ids, labels)
+    whole = torch.nn.functional.cross_entropy(
+        model(ids)[:, :-1].transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none"
+    )
+    torch.testing.assert_close(nll, whole[mask], atol=1e-5, rtol=0)
+    assert len(nll) == (labels[:, 1:] != -100).sum() < labels.numel() and (whole[~mask] == 0).all()
+    assert not model.lm_head._forward_pre_hooks
+
+
 # finetuning ----------------------------------------------------------------------------------------------------------
 
 
@@ -284,6 +310,7 @@ def test_losses_do_not_depend_on_the_micro_batch(
     records = []
     for micro in (8, 2):
         changes = {"lora_dropout": 0.0} if lora else {}
+        changes["data"] = Instructions(home / "sft-data", word_weight=5.0)
         finetune(home, base, tmp_path / str(micro), monkeypatch, lora, train={"micro_batch_size": micro}, **changes)
         records.append([value for _, key, value in losses(tmp_path / str(micro)) if key == "loss"])
     assert len(records[0]) == 14  # 54 records: 7 global batches of 8, twice

@@ -15,12 +15,12 @@ import pytest
 
 from litgpt_zh.constraints import Constraints, check
 from litgpt_zh.corpus.world import Story, generate, story
-from litgpt_zh.corpus.world.engine import FEATURES, World, sentences
+from litgpt_zh.corpus.world.engine import FEATURES, World
 from litgpt_zh.corpus.world.lexicon import Lexicon
 from litgpt_zh.corpus.world.phrases import GROUPS, group
 from litgpt_zh.corpus.world.plots import PLOTS
 from litgpt_zh.corpus.world.speech import VERBS, layout
-from litgpt_zh.corpus.world.story import BOUNDS
+from litgpt_zh.corpus.world.story import BOUNDS, sentences
 from litgpt_zh.corpus.world.template import Alternatives, Node, Pick, Speech, Template, compile_template
 
 HERE = Path(__file__).parent.parent / "litgpt_zh" / "corpus" / "world"
@@ -213,5 +213,8 @@ def test_the_english_samples_obey_their_own_constraints() -> None:
         for word in filter(None, fields.get("Words", "").split(", ")):
             assert re.search(rf"\b{word}", body, flags=re.I), (word, body)
         assert fields.get("Random sentence", "") in body
-        if "Dialogue" in fields.get("Features", ""):
-            assert body.count('"') >= 2
+        if "Features" in fields:
+            assert ("Dialogue" in fields["Features"]) == (body.count('"') >= 2), block
+        assert text.endswith("<|endoftext|>\n") and set(re.findall(r"^([A-Z][a-z ]+):", head, flags=re.M)) == set(
+            fields
+        )

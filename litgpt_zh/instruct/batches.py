@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -26,7 +27,8 @@ class BatchPlan:
             bucket: window of the length sort, in global batches; 1 sorts inside a global batch only.
             seed: of the shuffling.
             fixed: every pass is epoch 0 (validation); otherwise each pass is the next epoch.
-            first: so many records come before the others, in their order, in epoch 0 only (drills).
+            first: so many records come early, in epoch 0 only (drills): a batch of them, in their order, before each batch of
+                the others until they are used up.
         """
         self.lengths = np.asarray(lengths, dtype=np.int64)  # (records,)
         self.global_batch, self.micro_batch, self.bucket = global_batch, micro_batch, max(1, bucket)
@@ -50,10 +52,13 @@ class BatchPlan:
         plan = [self._split(rows[i]) for i in rng.permutation(len(rows))]
         if whole < len(order):
             plan.append(self._split(self._by_length(order[whole:])))
-        if epoch == 0:
-            cuts = range(0, self.first, self.global_batch)
-            plan = [self._split(np.arange(i, min(i + self.global_batch, self.first))) for i in cuts] + plan
-        return plan
+        return self._mixed(plan) if epoch == 0 else plan
+
+    def _mixed(self, plan: list[list[list[int]]]) -> list[list[list[int]]]:
+        cuts = range(0, self.first, self.global_batch)
+        early = [self._split(np.arange(i, min(i + self.global_batch, self.first))) for i in cuts]
+        pairs = zip_longest(early, plan)
+        return [batch for pair in pairs for batch in pair if batch is not None]
 
     def _by_length(self, records: np.ndarray) -> np.ndarray:
         return records[np.argsort(self.lengths[records], kind="stable")]

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from litgpt_zh.instruct.batches import BatchPlan
+from litgpt_zh.instruct.encode import ASKED
 from litgpt_zh.instruct.writer import DTYPES
 from litgpt_zh.prompts import ASSISTANT, CONTROL, PAD, USER
 
@@ -46,11 +47,12 @@ class Records(Dataset):
         return self._maps[name][self.offsets[index] : self.offsets[index + 1]]
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """``input_ids`` and ``labels``, int64 (tokens,), and litgpt's ``token_counts``."""
+        """``input_ids`` and ``labels``, int64 (tokens,), ``asked``, bool (tokens,), and litgpt's ``token_counts``."""
         ids, mask = self.row("ids", index).astype(np.int64), self.row("mask", index)
         counts = {"raw": int((ids >= len(CONTROL)).sum()), "raw_plus_prompt_template": len(ids)}
-        labels = np.where(mask == 1, ids, IGNORE)
-        return {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels), "token_counts": counts}
+        labels, asked = np.where(mask > 0, ids, IGNORE), mask == ASKED
+        tensors = {"input_ids": ids, "labels": labels, "asked": asked}
+        return {**{name: torch.from_numpy(array) for name, array in tensors.items()}, "token_counts": counts}
 
     @property
     def data(self) -> Requests:
@@ -64,7 +66,7 @@ class Records(Dataset):
 class Requests(Sequence):
     """``[i]["instruction"]``: the first thing the user of record i says."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Any) -> None:
         self.records = records
 
     def __len__(self) -> int:
@@ -84,7 +86,7 @@ class Collate:
         self.records = records
 
     def __call__(self, items: Sequence[Any]) -> dict[str, Any]:
-        """Items of ``Records``, or their numbers, as ``input_ids``, ``labels`` (B, T) and ``token_counts`` (B, 1)."""
+        """Items of ``Records``, or their numbers, as ``input_ids``, ``labels``, ``asked`` (B, T) and ``token_counts`` (B, 1)."""
         rows = [self.records[item] if isinstance(item, int) else item for item in items]
 
         def padded(key: str, value: int) -> torch.Tensor:
@@ -96,6 +98,7 @@ class Collate:
         return {
             "input_ids": padded("input_ids", self.records.control[PAD]),
             "labels": padded("labels", IGNORE),
+            "asked": padded("asked", 0),
             "token_counts": {key: counted(key) for key in ("raw", "raw_plus_prompt_template")},
         }
 
@@ -106,7 +109,7 @@ class InstructionLoader(DataLoader):
     Every pass is the next epoch by itself (litgpt's cycling works), until ``set_epoch`` says otherwise.
     """
 
-    def __init__(self, records: Records, plan: BatchPlan, collate: Collate, num_workers: int = 0) -> None:
+    def __init__(self, records: Any, plan: BatchPlan, collate: Any, num_workers: int = 0) -> None:
         super().__init__(
             records, batch_sampler=plan, collate_fn=collate, num_workers=num_workers,
             generator=torch.Generator(),  # iterating must not draw from the global stream that dropout draws from

@@ -1,8 +1,8 @@
-"""Copy drills: requests that are answered by their own words, learnt before the stories.
+"""Copy drills: requests that are answered by their own words, mixed into the beginning of SFT.
 
 A small model can use the words of a request only after it has learnt to copy from its context at all. Stories teach that
-slowly: a word to copy comes every twenty tokens. A drill is nothing else, so a quarter of a million tokens of drills come
-before millions of tokens of stories (docs/LOG.md has the numbers).
+slowly: a word to copy comes every twenty tokens. A drill is nothing else. Drills alone would make the model forget how to
+write, so each batch of them comes before a batch of stories (docs/LOG.md has the numbers).
 """
 
 from __future__ import annotations

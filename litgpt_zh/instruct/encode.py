@@ -1,4 +1,4 @@
-"""A conversation as token ids and a loss mask."""
+"""A conversation as token ids and a mask of what is learnt in it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from litgpt_zh.prompts import ASSISTANT, CONTROL, EOS, USER, chat_prompt
+from litgpt_zh.constraints import parse
+from litgpt_zh.prompts import ASSISTANT, CONTROL, EOS, INSTRUCTION, USER, chat_prompt, plain
 from litgpt_zh.stage import UserError
 from litgpt_zh.tokenizer import files
 
 Turn = tuple[str, str]
+
+LEARNT, ASKED = 1, 2
+"""Values of a mask: a token of an answer, and one that belongs to a word which the request asks for."""
 
 
 def render(turns: Sequence[Turn]) -> str:
@@ -34,6 +38,28 @@ def answer_mask(ids: np.ndarray, assistant: int, eos: int) -> np.ndarray:
     """
     opens, closes = ids == assistant, ids == eos
     return (np.cumsum(opens) - opens - np.cumsum(closes) + closes).astype(np.uint8)
+
+
+def asked_words(turns: Sequence[Turn]) -> tuple[str, ...]:
+    """The words that the requests of a conversation ask for."""
+    requests = (parse(content.removeprefix(INSTRUCTION)) for role, content in turns if role == "user")
+    return tuple(word for request in requests if request for word in request.words)
+
+
+def mark_asked(ids: np.ndarray, mask: np.ndarray, words: Sequence[Sequence[int]]) -> None:
+    """Put ``ASKED`` into ``mask`` where the answer uses a word first; a word cut otherwise there stays unmarked.
+
+    Args:
+        ids: token ids, (tokens,).
+        mask: of ``answer_mask``, (tokens,); changed in place.
+        words: the ids of each word.
+    """
+    for word in words:
+        starts = np.flatnonzero((ids[: len(ids) - len(word) + 1] == word[0]) & (mask[: len(ids) - len(word) + 1] > 0))
+        for start in starts.tolist():
+            if ids[start : start + len(word)].tolist() == list(word):
+                mask[start : start + len(word)] = ASKED
+                break
 
 
 class Encoder:
@@ -61,10 +87,20 @@ class Encoder:
             raise UserError(f"{self.path}: cuts the control pieces apart; they must be special tokens in added_tokens")
 
     def encode(self, conversations: Sequence[Sequence[Turn]]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """(ids uint16, mask uint8) of each conversation, both of shape (tokens,)."""
-        found = self.tokenizer.encode_batch_fast([render(turns) for turns in conversations], add_special_tokens=False)
-        arrays = [np.array(encoding.ids, dtype=np.uint16) for encoding in found]
-        return [(ids, answer_mask(ids, self.control[ASSISTANT], self.control[EOS])) for ids in arrays]
+        """(ids uint16, mask uint8) of each conversation, both of shape (tokens,); see ``LEARNT`` and ``ASKED``."""
+        arrays = self._ids([render(turns) for turns in conversations])
+        masks = [answer_mask(ids, self.control[ASSISTANT], self.control[EOS]) for ids in arrays]
+        for turns, ids, mask in zip(conversations, arrays, masks, strict=True):
+            mark_asked(ids, mask, [word.tolist() for word in self._ids([plain(w) for w in asked_words(turns)])])
+        return list(zip(arrays, masks, strict=True))
+
+    def encode_prompts(self, prompts: Sequence[Sequence[Turn]]) -> list[np.ndarray]:
+        """The ids of ``chat_prompt`` of each conversation, uint16 (tokens,)."""
+        return self._ids([chat_prompt(turns) for turns in prompts])
+
+    def _ids(self, texts: list[str]) -> list[np.ndarray]:
+        found = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=np.uint16) for encoding in found]
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Text with the control pieces in it."""

@@ -1,324 +1,63 @@
-"""One finetuning loop inside litgpt's ``finetune_full`` and ``finetune_lora``: SFT today, every later loss tomorrow.
-
-What stock gets wrong for us and this does right: the loss of a step is the mean over its target tokens (not the mean of
-micro-batch means), gradients are clipped, ``min_lr`` and the warm-up are honoured whatever their length, tied embeddings
-stay tied, and a stopped run (LoRA too) goes on at the exact batch.
-"""
+"""What SFT learns: the next token of every answer."""
 
 from __future__ import annotations
 
-import functools
-import math
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
-from litgpt_zh import checkpoints, configs, runlog
-from litgpt_zh.loops import FULL, swapped
-from litgpt_zh.preflight import preflight
-from litgpt_zh.sampling import continue_greedily, unwrap
-from litgpt_zh.stage import UserError, exclusive, progress
-
-LORA_STATE = "train_state.ckpt"
+from litgpt_zh.finetune import run
+from litgpt_zh.finetune.head import token_nll
+from litgpt_zh.finetune.objective import Metrics
+from litgpt_zh.instruct.dataset import IGNORE
 
 
 def train_with(data: Any, module: ModuleType, main: Callable[..., Any], arguments: dict[str, Any]) -> None:
-    """Run litgpt's finetune ``main`` over ``data`` (an ``Instructions``) with our parts swapped in.
-
-    Raises:
-        UserError: settings that cannot be honoured, before any work.
-    """
-    out_dir, base, config = arguments["out_dir"], arguments["checkpoint_dir"], arguments["config"]
-    stage = "sft" if module.__name__ == FULL else "sft-lora"
-    checkpoints.require_checkpoint(base)
-    if stage == "sft-lora" and config.lora_head and configs.is_tied(config):
-        raise UserError(
-            "lora_head=true on tied embeddings would change the input embedding at the merge; set lora_head: false"
-        )
-    plan = _plan(stage, data, arguments)
-    with exclusive(out_dir):
-        resume = arguments.get("resume") or (data.resume and "auto")
-        if checkpoints.claim(out_dir, plan, resume=resume):
-            print(f"{out_dir}/final: already finished with these settings; nothing to do")
-            return
-        started = time.perf_counter()
-        run = Finetuning(stage, data, arguments)
-        parts: dict[str, Any] = {
-            "fit": run.fit_full if stage == "sft" else run.fit_lora,
-            "validate": run.validate_for_litgpt,
-            "get_dataloaders": functools.partial(run.get_dataloaders, module.get_dataloaders),
-        }
-        if stage == "sft":
-            parts["find_resume_path"] = checkpoints.find_resume_path
-            arguments["resume"] = resume
-        with swapped(module, **parts):
-            main(**arguments)
-        counts = {"steps": run.step, "tokens": run.tokens, "val_loss": run.val_loss}
-        checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
+    """Run litgpt's finetune ``main`` over ``data`` (an ``Instructions``); see ``finetune.run.train_with``."""
+    run.train_with(data, Supervised(data), module, main, arguments)
 
 
-def _plan(stage: str, data: Any, arguments: dict[str, Any]) -> Any:
-    train, config = arguments["train"], arguments["config"]
-    settings = {
-        "model": config.name,
-        "train": {k: v for k, v in vars(train).items() if k not in ("save_interval", "log_interval")},
-        "data": {k: getattr(data, k) for k in ("seed", "bucket", "max_norm", "min_lr")},
-        "optimizer": arguments["optimizer"],
-        "seed": arguments["seed"],
-        "precision": str(arguments["fabric"].strategy.precision.precision),
-        "devices": arguments["devices"] * arguments["num_nodes"],
-        "lora": {k: v for k, v in vars(config).items() if k.startswith("lora_")},
-    }
-    inputs = {"records": Path(data.data_dir), "base": arguments["checkpoint_dir"] / checkpoints.WEIGHTS}
-    return checkpoints.plan_of(stage, inputs, settings)
+def weights(micro: dict[str, Any], word_weight: float) -> torch.Tensor:
+    """What each learnt token counts, float32 (N,): ``word_weight`` in the words its request asks for, 1 elsewhere."""
+    learnt = micro["labels"][:, 1:] != IGNORE  # (B, T - 1)
+    return torch.where(micro["asked"][:, 1:][learnt], word_weight, 1.0)
 
 
-def learning_rate(step: int, peak: float, warmup: int, steps: int, floor: float) -> float:
-    """Linear warm-up, then cosine to ``floor``; never above the peak, never climbing again.
+class Supervised:
+    """The ``Objective`` of SFT: (weighted) mean cross entropy over all answer tokens of a global batch."""
 
-    Args:
-        step: optimizer steps already done, 0 .. steps - 1. The first step already learns (peak / warmup).
-        peak: the optimizer's learning rate.
-        warmup: steps of warm-up; 0 means none.
-        steps: steps in all.
-        floor: the rate of the last step.
-    """
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    done = (step - warmup + 1) / max(1, steps - warmup)
-    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    stage, guarded = "sft", False
 
+    def __init__(self, data: Any) -> None:
+        self.records, self.word_weight = Path(data.data_dir), data.word_weight
+        names = ("seed", "bucket", "max_norm", "min_lr", "word_weight")
+        self.settings = {name: getattr(data, name) for name in names}
 
-def tie(model: Any) -> None:
-    """Make the output head the input embedding again (litgpt's finetune builds them apart)."""
-    gpt = unwrap(model)
-    gpt.transformer.wte.weight = gpt.lm_head.weight
+    def prepare(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
+        """Nothing to prepare."""
 
+    def count(self, micros: list[dict[str, Any]]) -> float:
+        """Target tokens, each as often as it counts."""
+        return sum(weights(micro, self.word_weight).sum().item() for micro in micros)
 
-def token_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Summed cross entropy of the next token, nats, over targets that are not -100. Shapes (B, T, V) and (B, T)."""
-    return F.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100, reduction="sum"
-    )
+    def loss(self, model: Any, micro: dict[str, Any]) -> tuple[torch.Tensor, Metrics]:
+        """Weighted nats, summed over the micro batch."""
+        nll, _ = token_nll(model, micro["input_ids"], micro["labels"])
+        return (nll * weights(micro, self.word_weight)).sum(), {}
 
-
-def targets(labels: torch.Tensor) -> int:
-    """How many tokens of a micro batch (B, T) are learnt."""
-    return int((labels[:, 1:] != -100).sum())
-
-
-@dataclass
-class Finetuning:
-    """One run of the loop. ``step`` counts optimizer steps, ``iter`` micro batches, as in litgpt; ``tokens`` positions,
-    padding included, so that a resumed run knows their number without reading the data again."""
-
-    stage: str
-    data: Any
-    arguments: dict[str, Any]
-    step: int = 0
-    iter: int = 0
-    tokens: int = 0
-    val_loss: float | None = None
-    steps: int = field(default=0, init=False)
-    epoch: int = field(default=0, init=False)
-
-    def get_dataloaders(self, original: Callable[..., Any], fabric: Any, data: Any, tokenizer: Any, train: Any) -> Any:
-        """litgpt's, after telling the data the global batch; then the warm-up is fitted to the run's length."""
-        data.global_batch(train.global_batch_size // fabric.world_size)
-        loaders = original(fabric, data, tokenizer, train)
-        self.steps = self._steps(train, data)
-        warmup = self._warmup(train)
-        if warmup != train.lr_warmup_steps:
-            fabric.print(f"lr_warmup_steps {train.lr_warmup_steps} -> {warmup}: the run has {self.steps} steps")
-        # litgpt builds a scheduler (ours replaces it) that divides by the warm-up and by what follows it
-        train.lr_warmup_steps = max(1, warmup)
-        self.warmup = warmup
-        return loaders
-
-    def _steps(self, train: Any, data: Any) -> int:
-        steps = sum(len(data.batches(epoch)) for epoch in range(train.epochs))
-        return min(steps, train.max_steps or steps)
-
-    def _warmup(self, train: Any) -> int:
-        wanted = train.lr_warmup_steps or 0
-        return wanted if wanted < self.steps else max(self.steps // 10, 0)
-
-    def fit_full(self, *, fabric: Any, state: dict[str, Any], resume: Any, **call: Any) -> dict[str, int]:
-        """Takes the place of ``litgpt.finetune.full.fit``."""
-        tie(state["model"]) if configs.is_tied(state["model"].config) else None
-        self.step, self.iter = state["step_count"], state["iter_num"]
-
-        def save(folder: Path) -> None:
-            fabric.save(folder / checkpoints.WEIGHTS, {**state, "step_count": self.step, "iter_num": self.iter})
-
-        result = self._fit(fabric, state["model"], state["optimizer"], save, **call)
-        state.update(step_count=self.step, iter_num=self.iter)
-        return result
-
-    def fit_lora(self, *, fabric: Any, model: Any, optimizer: Any, scheduler: Any, **call: Any) -> dict[str, int]:
-        """Takes the place of ``litgpt.finetune.lora.fit``; adds resume, which stock LoRA does not have."""
-        trained = {name: p for name, p in unwrap(model).named_parameters() if p.requires_grad}
-        found = checkpoints.latest(call["out_dir"], LORA_STATE) if self.data.resume else None
-        if found:
-            fabric.print(f"Resuming training from {found}")
-            state = torch.load(found, map_location=fabric.device, weights_only=True)
-            unwrap(model).load_state_dict(state["model"], strict=False)
-            optimizer.load_state_dict(state["optimizer"])
-            torch.set_rng_state(state["rng"].cpu())
-            self.step, self.iter = state["step_count"], state["iter_num"]
-
-        def save(folder: Path) -> None:
-            state = {"model": {n: p.detach() for n, p in trained.items()}, "optimizer": optimizer.state_dict()}
-            state |= {"step_count": self.step, "iter_num": self.iter, "rng": torch.get_rng_state()}
-            torch.save(state, folder / LORA_STATE)
-
-        return self._fit(fabric, model, optimizer, save, **call)
-
-    def _fit(
-        self, fabric: Any, model: Any, optimizer: Any, save: Callable[[Path], None], **call: Any
-    ) -> dict[str, int]:
-        train, evaluation, out_dir = call["train"], call["eval"], call["out_dir"]
-        unwrap(model).max_seq_length = unwrap(model).config.block_size
-        log = runlog.RunLog(out_dir, self.iter)
-        fabric.loggers.append(log)
-        peak = optimizer.defaults["lr"]
-        self._preflight(fabric, model, optimizer, call)
-        model.train()
-        done, steps = self.step, progress(self.steps, desc=self.stage, unit=" steps", scale=False, initial=self.step)
-        batches = self._global_batches(call["train_dataloader"], skip=done)
-        while self.step < self.steps:
-            micros = next(batches)
-            rate = learning_rate(self.step, peak, self.warmup, self.steps, max(self.data.min_lr, 0.0))
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss = self._step(fabric, model, optimizer, micros)
-            steps.update(1)
-            if self.step % train.log_interval == 0 or self.step == self.steps:
-                value = loss.item()
-                steps.set_postfix(loss=f"{value:.3f}", val=f"{self.val_loss:.3f}" if self.val_loss else "-")
-                metrics = {
-                    "iter": self.iter,
-                    "step": self.step,
-                    "epoch": self.epoch,
-                    "loss": value,
-                    "learning_rate": rate,
-                }
-                fabric.log_dict({**metrics, "total_tokens": self.tokens}, step=self.iter)
-            if self.step % evaluation.interval == 0 and self.step < self.steps:
-                self._evaluate(fabric, model, call, log)
-            if train.save_interval and self.step % train.save_interval == 0:
-                self._save(out_dir, call["checkpoint_dir"], save)
-        steps.close()
-        self._evaluate(fabric, model, call, log)
-        count = self.tokens
-        return dict.fromkeys(
-            ("raw_tokens", "raw_tokens_plus_prompt_template", "raw_tokens_plus_prompt_template_and_padding"), count
-        )
-
-    def _step(self, fabric: Any, model: Any, optimizer: Any, micros: list[dict[str, Any]]) -> torch.Tensor:
-        """One optimizer step over a global batch given as micro batches; returns its loss, nats per target token."""
-        count = sum(targets(micro["labels"]) for micro in micros)
-        total = torch.zeros((), device=fabric.device)
-        for number, micro in enumerate(micros, start=1):
-            with fabric.no_backward_sync(model, enabled=number < len(micros)):
-                loss = token_losses(model(micro["input_ids"]), micro["labels"]) / max(count, 1)
-                fabric.backward(loss)
-            total += loss.detach()
-        if self.data.max_norm:
-            fabric.clip_gradients(unwrap(model), optimizer, max_norm=self.data.max_norm, error_if_nonfinite=False)
-        optimizer.step()
-        optimizer.zero_grad()
-        self.step += 1
-        self.iter += len(micros)
-        return total
-
-    def _global_batches(self, loader: Any, skip: int) -> Iterator[list[dict[str, Any]]]:
-        """Global batches as lists of micro batches, epoch after epoch, beginning after the first ``skip``."""
-        inner = getattr(loader, "_dataloader", loader)
-        for epoch in range(call_epochs := self.arguments["train"].epochs):
-            plan = self.data.batches(epoch)
-            self.epoch = epoch
-            self.tokens += sum(map(self._tokens_of, plan[:skip]))
-            if skip >= len(plan):
-                skip -= len(plan)
-                continue
-            inner.set_epoch(epoch, skip)
-            micros = iter(loader)
-            for batch in plan[skip:]:
-                self.tokens += self._tokens_of(batch)
-                yield [next(micros) for _ in batch]
-            skip = 0
-        self.epoch = call_epochs - 1
-
-    def _tokens_of(self, batch: list[list[int]]) -> int:
-        return sum(self.data.micro_batch_tokens(micro) for micro in batch)
-
-    def _evaluate(self, fabric: Any, model: Any, call: dict[str, Any], log: runlog.RunLog) -> None:
-        started = time.perf_counter()
-        self.val_loss = self.validate(fabric, model, call["val_dataloader"], call["eval"].max_iters).item()
-        fabric.log_dict({"iter": self.iter, "step": self.step, "val_loss": self.val_loss}, step=self.iter)
-        prompt = self.data.prompt_style.apply(self.data.test_dataset.data[0]["instruction"])
-        tokenizer = self.data.tokenizer
-        text = continue_greedily(model, tokenizer, prompt, call["eval"].max_new_tokens or 100)
-        log.sample(self.iter, self.step / max(self.steps, 1), prompt, text)
-        fabric.print(f"\nstep {self.step}: val loss {self.val_loss:.4f}\n{prompt}{text}")
-        log.pause(time.perf_counter() - started)
-
-    @torch.no_grad()
-    def validate(self, fabric: Any, model: Any, loader: Any, max_iters: int) -> torch.Tensor:
+    def validate(self, fabric: Any, model: Any, loader: Any, max_iters: int) -> Metrics:
         """Loss over the validation set in nats per target token: every token counts once, whatever the batches."""
-        model.eval()
         total, count = torch.zeros((), device=fabric.device, dtype=torch.float64), 0
         for number, batch in enumerate(loader):
             if number >= max_iters:
                 break
-            total += token_losses(model(batch["input_ids"]), batch["labels"])
-            count += targets(batch["labels"])
-        model.train()
-        return (total / max(count, 1)).float()
+            nll, _ = token_nll(model, batch["input_ids"], batch["labels"])
+            total, count = total + nll.sum(), count + len(nll)
+        return {"val_loss": (total / max(count, 1)).float()}
 
-    def validate_for_litgpt(self, fabric: Any, model: Any, val_dataloader: Any, eval: Any, verbose: bool = True) -> Any:
-        """litgpt's ``validate`` as its ``main`` calls it at the end."""
-        return self.validate(fabric, model, val_dataloader, eval.max_iters)
-
-    def _save(self, out_dir: Path, base: Path, save: Callable[[Path], None]) -> None:
-        from litgpt.prompts import save_prompt_style
-        from litgpt.utils import copy_config_files
-
-        with checkpoints.appearing(out_dir / f"step-{self.step:06d}") as pending:
-            save(pending)
-            copy_config_files(base, pending)
-            save_prompt_style(self.data.prompt_style, pending)
-        checkpoints.keep_newest(out_dir, self.data.keep)
-
-    def _preflight(self, fabric: Any, model: Any, optimizer: Any, call: dict[str, Any]) -> None:
-        train, plan = call["train"], self.data.batches(0)
-        largest = max((micro for batch in plan for micro in batch), key=self.data.micro_batch_tokens)
-        batch = fabric.to_device(self.data.collate(largest))
-        mean = sum(self.data.micro_batch_tokens(m) for b in plan for m in b) / sum(len(b) for b in plan)
-        per_step = sum(len(b) for b in plan) / len(plan)
-
-        def micro_batch() -> None:
-            with fabric.no_backward_sync(model, enabled=True):
-                fabric.backward(token_losses(model(batch["input_ids"]), batch["labels"]))
-
-        rng = torch.get_rng_state()
-        preflight(
-            self.stage,
-            micro_batch,
-            micro_batch_size=train.micro_batch_size,
-            tokens_per_micro_batch=self.data.micro_batch_tokens(largest),
-            micro_batches=round((self.steps - self.step) * per_step * mean / self.data.micro_batch_tokens(largest)),
-            steps=self.steps - self.step,
-            out_dir=call["out_dir"],
-            checkpoint_bytes=3 * sum(p.numel() * p.element_size() for p in unwrap(model).parameters()),
-            device=fabric.device,
-        )
-        torch.set_rng_state(rng)
-        optimizer.zero_grad()
+    def objection(self, found: Metrics) -> str | None:
+        """None: nothing is guarded."""
+        return None

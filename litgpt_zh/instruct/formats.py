@@ -71,7 +71,7 @@ def read_instructions(path: Path | str) -> Iterator[Conversation | Bad]:
     """Every record of a json, jsonl or gzipped file as a conversation, or why not."""
     for line, record in read_records(path):
         try:
-            turns, group = _turns_of(_object(record))
+            turns, group = _turns_of(object_of(record))
             yield Conversation(turns, group, f"{path}:{line}")
         except (Rejected, BadRecord) as error:
             yield Bad(str(path), line, str(error))
@@ -84,7 +84,7 @@ def read_stories(path: Path | str) -> Iterator[Story | Bad]:
             yield Bad(record.file, record.line, record.reason)
         else:
             text = record.fields["text"].strip()
-            yield Story(text, _group(record.fields, text), f"{record.file}:{record.line}")
+            yield Story(text, group_of(record.fields, text), f"{record.file}:{record.line}")
 
 
 def read_all(paths: Iterable[Path], kind: str) -> Iterator[Conversation | Story | Bad]:
@@ -94,7 +94,12 @@ def read_all(paths: Iterable[Path], kind: str) -> Iterator[Conversation | Story 
         yield from read(path)
 
 
-def _object(record: Any) -> dict[str, Any]:
+def object_of(record: Any) -> dict[str, Any]:
+    """The record, known to be a JSON object.
+
+    Raises:
+        Rejected, BadRecord: it is none.
+    """
     if isinstance(record, BadRecord):
         raise record
     if not isinstance(record, dict):
@@ -112,16 +117,16 @@ def _turns_of(record: dict[str, Any]) -> tuple[tuple[Turn, ...], str]:
         raise Rejected("preference pair, not an instruction")
     for key in ("messages", "conversations"):
         if key in record:
-            turns = _chat(record[key])
+            turns = chat(record[key])
             if turns and turns[0][0] != "system" and record.get("system"):
-                turns.insert(0, ("system", _text(record, "system")))
-            return _checked(turns, record)
+                turns.insert(0, ("system", text_of(record, "system")))
+            return checked(turns, record)
     if "prompt" in record and "completion" in record:
-        return _checked(_prompt_completion(record), record)
+        return checked(_prompt_completion(record), record)
     if "instruction" in record and "output" in record:
-        return _checked(_alpaca(record), record)
+        return checked(_alpaca(record), record)
     if "text" in record and any(record.get(key) for key in _CONSTRAINT_KEYS):
-        return _checked([("user", story_request(_constraints(record))), ("assistant", _text(record, "text"))], record)
+        return checked([("user", story_request(_constraints(record))), ("assistant", text_of(record, "text"))], record)
     if any(key in record for key in readers.TEXT_FIELDS):
         raise Rejected(PLAIN_STORY)
     raise Rejected("unknown form")
@@ -130,28 +135,33 @@ def _turns_of(record: dict[str, Any]) -> tuple[tuple[Turn, ...], str]:
 def _alpaca(record: dict[str, Any]) -> list[Turn]:
     turns: list[Turn] = []
     if record.get("system"):
-        turns.append(("system", _text(record, "system")))
+        turns.append(("system", text_of(record, "system")))
     history = record.get("history") or []
     if not isinstance(history, list):
         raise Rejected("history is not a list of [request, answer]")
     for pair in history:
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise Rejected("history is not a list of [request, answer]")
-        turns += [("user", _string(pair[0], "history")), ("assistant", _string(pair[1], "history"))]
-    instruction, extra = _text(record, "instruction"), _text(record, "input")
+        turns += [("user", string_of(pair[0], "history")), ("assistant", string_of(pair[1], "history"))]
+    instruction, extra = text_of(record, "instruction"), text_of(record, "input")
     constraints = parse(extra) if instruction == INSTRUCTION else None
     asked = story_request(constraints) if constraints else request(instruction, extra)
-    return [*turns, ("user", asked), ("assistant", _text(record, "output"))]
+    return [*turns, ("user", asked), ("assistant", text_of(record, "output"))]
 
 
 def _prompt_completion(record: dict[str, Any]) -> list[Turn]:
     turns: list[Turn] = []
     for key, role in (("prompt", "user"), ("completion", "assistant")):
-        turns += _chat(record[key]) if isinstance(record[key], list) else [(role, _text(record, key))]
+        turns += chat(record[key]) if isinstance(record[key], list) else [(role, text_of(record, key))]
     return turns
 
 
-def _chat(messages: Any) -> list[Turn]:
+def chat(messages: Any) -> list[Turn]:
+    """Turns of a list of ``{role, content}`` or ``{from, value}``.
+
+    Raises:
+        Rejected: another form, or an unknown role.
+    """
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise Rejected("turns are not a list of objects")
     turns = []
@@ -159,7 +169,7 @@ def _chat(messages: Any) -> list[Turn]:
         role = message.get("role", message.get("from"))
         if not isinstance(role, str) or role not in _ROLES:
             raise Rejected("unknown role")
-        turns.append((_ROLES[role], _string(_joined(message.get("content", message.get("value"))), "content")))
+        turns.append((_ROLES[role], string_of(_joined(message.get("content", message.get("value"))), "content")))
     return turns
 
 
@@ -170,7 +180,7 @@ def _joined(content: Any) -> Any:
     return content
 
 
-def _checked(turns: Sequence[Turn], record: dict[str, Any]) -> tuple[tuple[Turn, ...], str]:
+def checked(turns: Sequence[Turn], record: dict[str, Any]) -> tuple[tuple[Turn, ...], str]:
     """Turns in order (system?, then user and assistant in turn, to the end), none of them empty."""
     talk = [turn for turn in turns if turn[0] != "system"]
     roles = [role for role, _ in talk]
@@ -187,7 +197,7 @@ def _checked(turns: Sequence[Turn], record: dict[str, Any]) -> tuple[tuple[Turn,
     if not all(content for role, content in talk if role == "user"):
         raise Rejected("empty request")
     first_answer = talk[1][1]
-    return tuple(turn for turn in turns if turn[1]), _group(record, first_answer)
+    return tuple(turn for turn in turns if turn[1]), group_of(record, first_answer)
 
 
 def _constraints(record: dict[str, Any]) -> Constraints:
@@ -196,22 +206,23 @@ def _constraints(record: dict[str, Any]) -> Constraints:
         if not isinstance(value, (str, list)) or not all(isinstance(item, str) for item in value):
             raise Rejected(f"field {key} is not a list of strings")
     for key in ("summary", "sentence"):
-        _text(record, key)
+        text_of(record, key)
     return Constraints.of(record)
 
 
-def _group(record: dict[str, Any], text: str) -> str:
+def group_of(record: dict[str, Any], text: str) -> str:
     """The record's own group; without one, records with the same (first) answer or story belong together."""
     group = record.get("group")
     return str(group) if isinstance(group, (str, int)) and group != "" else xxhash.xxh3_64_hexdigest(text.encode())
 
 
-def _text(record: dict[str, Any], key: str) -> str:
+def text_of(record: dict[str, Any], key: str) -> str:
+    """``record[key]``, stripped; empty where it is missing or null."""
     value = record.get(key)
-    return _string("" if value is None else value, key)
+    return string_of("" if value is None else value, key)
 
 
-def _string(value: Any, key: str) -> str:
+def string_of(value: Any, key: str) -> str:
     """Stripped text.
 
     Raises:

@@ -54,7 +54,7 @@ def instructions(
         block_size: longest record in tokens, the model's block size.
         too_long: leave longer records out and count them, or refuse.
         max_records: stop after so many records were kept.
-        drills: so many copy drills before all other training records: the words of a request answered by themselves, from
+        drills: so many copy drills among the first training records: the words of a request answered by themselves, from
             the words the sources ask for. A tiny model learns to use a request's words much sooner with them.
         prompt_fields: share of the story requests that show each field, such as ``{summary: 0.2, sentence: 0.2}``; a
             field not named is always shown, and a request is never left empty.
@@ -173,14 +173,19 @@ class _Sides:
     def of(self, record: Encoded) -> str:
         """The same group is on the same side in every run with this seed, whatever else is in the data."""
         fixed = self._fixed.get(record.source.rpartition(":")[0])
-        point = xxhash.xxh3_64_intdigest(record.group.encode("utf-8", "replace"), seed=self._seed) / 2**64
-        return fixed or ("val" if point < self._share else "train")
+        return fixed or side_of(record.group, self._share, self._seed)
+
+
+def side_of(group: str, val_share: float, seed: int) -> str:
+    """``train`` or ``val``, by the hash of a group alone."""
+    point = xxhash.xxh3_64_intdigest(group.encode("utf-8", "replace"), seed=seed) / 2**64
+    return "val" if point < val_share else "train"
 
 
 def _refuse(counts: dict[str, Any], settings: dict[str, Any]) -> None:
     first = f" (first: {counts['first_dropped'][0].rpartition(': ')[0]})" if counts["first_dropped"] else ""
     if not counts["kept"]:
-        raise UserError(f"no usable record among {counts['read']}: {_reasons(counts)}{first}")
+        raise UserError(f"no usable record among {counts['read']}: {reasons(counts)}{first}")
     long = counts["dropped"].get(too_long_reason(settings["block_size"]))
     if settings["too_long"] == "refuse" and long:
         raise UserError(
@@ -195,7 +200,8 @@ def _refuse(counts: dict[str, Any], settings: dict[str, Any]) -> None:
             )
 
 
-def _reasons(counts: dict[str, Any]) -> str:
+def reasons(counts: dict[str, Any]) -> str:
+    """Why records were dropped, most frequent first."""
     return ", ".join(f"{reason} {n:,}" for reason, n in Counter(counts["dropped"]).most_common()) or "none"
 
 
@@ -203,4 +209,4 @@ def summary(counts: dict[str, Any]) -> str:
     """One line for the terminal."""
     read, kept, train, val = (counts[name] for name in ("read", "kept", "train", "val"))
     tokens = f"{counts['tokens']:,} tokens, {counts['answer_tokens']:,} of them learned"
-    return f"{read:,} records read, {kept:,} kept ({train:,} train, {val:,} val), {tokens}; dropped: {_reasons(counts)}"
+    return f"{read:,} records read, {kept:,} kept ({train:,} train, {val:,} val), {tokens}; dropped: {reasons(counts)}"

@@ -39,10 +39,15 @@ class State:
     lengths: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     examples: list[list[Any]] = field(default_factory=list)
+    histograms: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class Writer:
     """Appends records; ``commit`` makes what was written so far safe against a stop."""
+
+    dtypes: dict[str, Any] = DTYPES
+    sequences = 1
+    """Entries of ``offsets`` a record takes."""
 
     def __init__(self, folder: Path, *, resume: bool) -> None:
         self.folder, self.state = folder, State()
@@ -51,7 +56,7 @@ class Writer:
         self._files = {
             f"{side}_{name}": NpyFile(folder / f"{side}_{name}.npy", dtype, self.state.sizes.get(f"{side}_{name}", 0))
             for side in SIDES
-            for name, dtype in DTYPES.items()
+            for name, dtype in self.dtypes.items()
         }
         for side in SIDES:
             if not self._files[f"{side}_offsets"].size:
@@ -63,9 +68,9 @@ class Writer:
         self._files[f"{side}_mask"].append(record.mask)
         self._files[f"{side}_offsets"].append(np.array([self._files[f"{side}_ids"].size], np.int64))
         self.state.kept += 1
-        self.state.answer_tokens += int(record.mask.sum())
+        self.state.answer_tokens += int((record.mask > 0).sum())
         self._lengths[str(len(record.ids))] += 1
-        self._offer_example(side, record)
+        self.offer_example(record.source, side, record.ids, record.mask)
 
     def drop(self, record: Bad) -> None:
         self._dropped[record.reason] += 1
@@ -75,14 +80,14 @@ class Writer:
 
     def count(self, side: str) -> int:
         """Records of a side so far."""
-        return self._files[f"{side}_offsets"].size - 1
+        return (self._files[f"{side}_offsets"].size - 1) // self.sequences
 
-    def _offer_example(self, side: str, record: Encoded) -> None:
+    def offer_example(self, source: str, side: str, ids: np.ndarray, *parts: np.ndarray) -> None:
         """Keep those with the largest hash: a sample of the whole, the same in every run."""
-        kept, rank = self.state.examples, xxhash.xxh3_64_intdigest(record.ids.tobytes())
+        kept, rank = self.state.examples, xxhash.xxh3_64_intdigest(ids.tobytes())
         if (len(kept) == EXAMPLES and rank <= kept[0][0]) or any(rank == other[0] for other in kept):
             return
-        heapq.heappush(kept, [rank, record.source, side, record.ids.tolist(), record.mask.tolist()])
+        heapq.heappush(kept, [rank, source, side, ids.tolist(), *(part.tolist() for part in parts)])
         if len(kept) > EXAMPLES:
             heapq.heappop(kept)
 
@@ -98,7 +103,7 @@ class Writer:
         self.commit()
         for file in self._files.values():
             file.close()
-        examples = [_example(item, encoder) for item in sorted(self.state.examples, reverse=True)]
+        examples = [self.example(item, encoder) for item in sorted(self.state.examples, reverse=True)]
         write_text(self.folder / "examples.jsonl", "".join(json.dumps(e, ensure_ascii=False) + "\n" for e in examples))
         (self.folder / _STATE).unlink()
         sizes, state = self.state.sizes, self.state
@@ -113,6 +118,20 @@ class Writer:
             "longest": max(map(int, self._lengths), default=0),
             "lengths": histogram(self._lengths, block_size),
             "examples": [example["text"] for example in examples[:3]],
+        }
+
+    @staticmethod
+    def example(item: list[Any], encoder: Encoder) -> dict[str, Any]:
+        """What a person looks at: the text as the model sees it, and the part it learns."""
+        _, source, side, ids, mask = item
+        learned = [id_ for id_, is_answer in zip(ids, mask, strict=True) if is_answer]
+        return {
+            "source": source,
+            "side": side,
+            "text": encoder.decode(ids),
+            "learned": encoder.decode(learned),
+            "tokens": len(ids),
+            "answer_tokens": len(learned),
         }
 
 
@@ -154,18 +173,4 @@ def histogram(lengths: Counter[str], block_size: int, bins: int = 8) -> dict[str
         counts[(int(length) - 1) // width] += n
     return {
         f"{b * width + 1}-{min((b + 1) * width, block_size)}": counts[b] for b in range(bins) if b * width < block_size
-    }
-
-
-def _example(item: list[Any], encoder: Encoder) -> dict[str, Any]:
-    """What a person looks at: the text as the model sees it, and the part it learns."""
-    _, source, side, ids, mask = item
-    learned = [id_ for id_, is_answer in zip(ids, mask, strict=True) if is_answer]
-    return {
-        "source": source,
-        "side": side,
-        "text": encoder.decode(ids),
-        "learned": encoder.decode(learned),
-        "tokens": len(ids),
-        "answer_tokens": len(learned),
     }

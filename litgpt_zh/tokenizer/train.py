@@ -39,7 +39,7 @@ def train_tokenizer(
     max_chars: int = 10_000_000,
     hanzi: Literal["level1", "seen"] = "level1",
     dictionary_weight: float = 0.5,
-    segment: bool = True,
+    segment: bool = False,
     word_weight: int = 6,
     max_piece: int = 4,
     model_max_length: int = 1024,
@@ -60,7 +60,8 @@ def train_tokenizer(
             them out. They make the pieces suit text unlike the corpus.
         word_weight: How often each required word (``words`` of a record) counts besides its place in the text. A
             required word that is one piece is copied in one step, which small models need; no effect without ``words``.
-        segment: Cut the text into words (jieba) before merges are learnt, so that none crosses a word's border.
+        segment: Cut the text into words (jieba) before merges are learnt, so that none crosses a word's border: more of the
+            words are one piece, each text is more pieces (docs/LOG.md).
         max_piece: Longest piece in characters.
         model_max_length: Context length noted in tokenizer_config.json.
         about: What the corpus is, for CARD.md.

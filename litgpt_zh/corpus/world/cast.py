@@ -73,6 +73,35 @@ def animal_word(entry: Entry) -> str:
     return entry.word if entry.word.startswith(_OWN_PREFIX) else "小" + entry.word
 
 
+#: Names that say what their bearer looks or sounds like, and a part of the words for those who may bear them.
+_SPEAKING = {
+    **dict.fromkeys("旺财 来福 旺旺 汪汪".split(), "狗 犬"),
+    **dict.fromkeys("咪咪 喵喵".split(), "小猫"),
+    **dict.fromkeys("嘎嘎 库库".split(), "鸭 鹅"),
+    **dict.fromkeys("叽叽 喳喳 啾啾".split(), "鸡 雀 燕 鸟 鹊 八哥"),
+    **dict.fromkeys("长耳 大耳朵".split(), "兔 驴 象"),
+    **dict.fromkeys("毛球 绒绒 卷卷 小绒球".split(), "羊 兔 猫 狗 熊 鼠"),
+    "红鼻子": "鹿",
+    "短尾": "兔 猴 鼠",
+    "小雪团": "兔 羊 小猫",
+    "小火球": "狐 虎 狮",
+    "滚滚": "熊 猪",
+    "吱吱": "鼠 猴",
+    "小花": "小猫 狗 鹿 鸡 牛",
+    "飞飞": "鸟 雀 燕 鹰 鸽 鹊 雁 鹤",
+}
+_HUES = "黑白灰黄花金银棕"
+_SURNAMES = "王李张陈孙"
+
+
+def bears(animal: Entry, name: str) -> bool:
+    """Whether an animal may bear a name: no dog's name for a wolf, no 小黑 for a white horse."""
+    if name in _SPEAKING and not any(part in animal.word for part in _SPEAKING[name].split()):
+        return False
+    hues = set(_HUES) & set(animal.word)
+    return not (hues and set(_HUES) & set(name))
+
+
 def child_of(key: str, name: Entry) -> Who:
     """A child with a name."""
     kid = "女孩" if name.pronoun == "她" else "男孩"
@@ -97,7 +126,8 @@ def adult_of(key: str, person: Entry) -> Who:
         call = "奶奶" if person.pronoun == "她" else "爷爷"
     else:
         call = "阿姨" if person.pronoun == "她" else "叔叔"
-    return Who(key, word, word, person.pronoun, f"一{person.measure or '位'}{word}", call, word, person)
+    one = word if word[0] in _SURNAMES else f"一{person.measure or '位'}{word}"
+    return Who(key, word, word, person.pronoun, one, call, word, person)
 
 
 def elder_animal_of(key: str, index: int, lexicon: Lexicon) -> Who:

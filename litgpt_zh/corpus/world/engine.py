@@ -9,44 +9,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
 from random import Random
-from typing import Literal, TypeVar
+from typing import Literal
 
-from litgpt_zh.corpus.world.cast import (
-    ELDERS,
-    PLURAL,
-    Realm,
-    Who,
-    adult_of,
-    animal_of,
-    child_of,
-    elder_animal_of,
-)
+from litgpt_zh.corpus.world.cast import PLURAL, Realm, Who
 from litgpt_zh.corpus.world.framing import epilogue, prologue
-from litgpt_zh.corpus.world.groups import PLACES, SEASONAL, land_heroes, places, seasonal
 from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
-from litgpt_zh.corpus.world.phrases import GROUPS, group
-from litgpt_zh.corpus.world.scene import Scene, in_season
+from litgpt_zh.corpus.world.looks import PASSING, looks_of
+from litgpt_zh.corpus.world.phrases import group
+from litgpt_zh.corpus.world.slots import Slots
 from litgpt_zh.corpus.world.speech import VERBS, layout
 from litgpt_zh.corpus.world.template import Template, compile_template
 
 __all__ = ["FEATURES", "PLOTS", "Length", "Plot", "World", "plot"]
 
 Length = Literal["short", "full"]
-Value = Who | Entry | str
-T = TypeVar("T")
 
 #: The features a story may have, in the order in which they are listed.
 FEATURES = ("对话", "转折", "坏结局", "冲突", "伏笔", "道德价值")
-
-#: Adjectives that say how an animal fares or frightens, not what a hero is like.
-_PASSING = frozenset("饥饿 迷路 受伤 口渴 饿肚子 凶猛 凶狠 凶巴巴 可怕 吓人 陌生 霸道 湿漉漉 糊涂".split())
-#: Adjectives of size, which go ill with 小家伙, and of love, which are not said of how one looks.
-_PASSING |= frozenset("小小 幼小 弱小 小巧玲珑 巨大 庞大 高大 大大 高个子 亲爱 最亲".split())
-
-#: Adjectives for no animal that is only mentioned.
-_UNSETTLED = frozenset((*GROUPS["adj"]["needy"].split(), *"陌生 霸道 湿漉漉 糊涂".split()))
 
 #: How much more often than its plots say a feature is told, so that the rarer ones are seen often enough to be learnt.
 _LIFT = {"坏结局": 1.7, "冲突": 2.2, "伏笔": 2.2}
@@ -54,44 +34,29 @@ _LIFT = {"坏结局": 1.7, "冲突": 2.2, "伏笔": 2.2}
 _ENDINGS = ("。", "！", "？", "”", "…")
 
 
-class World:
+class World(Slots):
     """One story while it is being told."""
 
     def __init__(self, rng: Random, length: Length, lexicon: Lexicon, realm: Realm) -> None:
-        self.rng = rng
+        super().__init__(rng, lexicon, realm)
         self.length = length
-        self.lexicon = lexicon
-        self.realm = realm
         self.talks = rng.random() < 0.78
-        self.used: dict[str, Entry] = {}
-        #: From how many words each word of the story was drawn.
-        self.rivals: dict[str, int] = {}
+        #: Whether the long form goes without words about the hero, since the plot begins with them.
+        self.plain = False
         self._summaries: list[tuple[str, frozenset[str]]] = []
-        self._slots: dict[str, Value] = {}
         self._looks: dict[str, Entry] = {}
         self._features: dict[str, None] = {}
         self._parts: list[str] = []
         self._met: dict[str, Who] = {}
         self._last = ""
+        #: The pronouns that could also mean somebody who is mentioned and has no slot of a character.
+        self._others: set[str] = set()
         #: The ways of saying that the story has used.
         self._ways: set[str] = set()
-        self._scene: Scene | None = None
         self._listening = True
         self._spoken = self._opened = self._closed = False
-        #: Whether the long form goes without words about the hero, since the plot begins with them.
-        self.plain = False
-        #: The animals that young heroes are drawn from, if not those of the land.
-        self.folk: Sequence[Entry] = ()
 
-    # ---- chance -------------------------------------------------------------------------------------------------
-
-    def chance(self, probability: float) -> bool:
-        """True with the given probability."""
-        return self.rng.random() < probability
-
-    def choice(self, *options: T) -> T:
-        """One of the options."""
-        return self.rng.choice(options)
+    # ---- telling ------------------------------------------------------------------------------------------------
 
     def flag(self, feature: str, probability: float = 1.0) -> bool:
         """Decide whether the story has a feature, and note it if so."""
@@ -107,158 +72,9 @@ class World:
         """Whether the long form is being told."""
         return self.length == "full"
 
-    @property
-    def animals(self) -> bool:
-        """Whether the characters are animals."""
-        return self.realm == "animal"
-
-    # ---- slots --------------------------------------------------------------------------------------------------
-
-    def pick(self, key: str, kind: str, *tags: str) -> Entry:
-        """Fill slot ``key`` with a word of a class and tags that the story does not hold yet."""
-        entry = self._fresh(self._candidates(kind, tags))
-        self._slots[key] = entry
-        return entry
-
-    def put(self, key: str, words: str) -> Entry | str:
-        """Fill slot ``key`` with one of the words, parted by blanks, which may or may not be in the lexicon."""
-        options = words.split()
-        word = self.rng.choice(options)
-        self.rivals[word] = len(options)
-        value = self.lexicon.get(word) or word
-        self._slots[key] = value
-        return value
-
     def let(self, key: str, *templates: str) -> None:
         """Fill slot ``key`` with a phrase told now and kept."""
         self._slots[key] = compile_template(self.rng.choice(templates)).tell(self)
-
-    def hero(self, key: str = "h") -> Who:
-        """Bring on a young hero: a child or a young animal, as the realm has it."""
-        taken = {who.name for who in self._slots.values() if isinstance(who, Who)}
-        while True:
-            who = self._young(key)
-            if who.name not in taken and not self._same_animal(who):
-                self._slots[key] = who
-                return who
-
-    friend = hero
-
-    def _young(self, key: str) -> Who:
-        if self.realm == "child":
-            return child_of(key, self.rng.choice(self.lexicon.of("name", "child")))
-        animal = self.rng.choice(self.folk or land_heroes(self.lexicon))
-        names = self.lexicon.of("name", "animal")
-        return animal_of(key, animal, self.rng.choice(names) if self.chance(0.35) else None)
-
-    def _same_animal(self, who: Who) -> bool:
-        if who.entry is None:
-            return False
-        return any(isinstance(other, Who) and other.entry is who.entry for other in self._slots.values())
-
-    def elder(self, key: str = "e") -> Who:
-        """Bring on a grown-up of the family, or a wise animal."""
-        if self.realm == "animal":
-            while True:
-                who = elder_animal_of(key, self.rng.randrange(len(ELDERS)), self.lexicon)
-                if not self._same_animal(who):
-                    break
-        else:
-            who = adult_of(key, self._fresh(self.lexicon.of("person", "family", "-child")))
-        self._slots[key] = who
-        return who
-
-    def adult(self, key: str, *tags: str) -> Who:
-        """Bring on a grown-up of the lexicon with the given tags; in the animals' realm a wise animal."""
-        if self.realm == "animal":
-            return self.elder(key)
-        who = adult_of(key, self._fresh(self.lexicon.of("person", *tags)))
-        self._slots[key] = who
-        return who
-
-    def person(self, key: str, words: str) -> Who:
-        """Bring on one of the grown-ups named, parted by blanks; in the animals' realm a wise animal."""
-        if self.realm == "animal":
-            return self.elder(key)
-        found = [entry for entry in map(self.lexicon.get, words.split()) if entry is not None]
-        who = adult_of(key, self._fresh(found))
-        self._slots[key] = who
-        return who
-
-    def scene(self, *, season: str = "", day: str = "", sky: str = "") -> Scene:
-        """Settle season, part of the day and weather; what is not given is drawn."""
-        self._scene = Scene.draw(self.rng, self.lexicon, season, day, sky)
-        return self._scene
-
-    @property
-    def now(self) -> Scene:
-        """The scene, drawn if the plot has not settled it."""
-        return self._scene or self.scene()
-
-    def slot(self, key: str) -> Entry:
-        """The word in a slot."""
-        value = self._slots[key]
-        if not isinstance(value, Entry):
-            raise TypeError(f"slot {key} holds no word of the lexicon")
-        return value
-
-    def skill(self, key: str, *tags: str) -> Entry:
-        """Fill slot ``key`` with something one can be good at (not with learning it)."""
-        while True:
-            entry = self.pick(key, "activity", "skill", *tags)
-            if not entry.word.startswith(("学", "认", "数", "系", "穿", "刷", "梳")):
-                return entry
-
-    def place(self, key: str, group: str) -> Entry:
-        """Fill slot ``key`` with a place of a group of :data:`litgpt_zh.corpus.world.groups.PLACES`."""
-        entry = self._fresh(places(self.lexicon, group))
-        self._slots[key] = entry
-        return entry
-
-    def _candidates(self, kind: str, tags: tuple[str, ...]) -> Sequence[Entry]:
-        if len(tags) == 1 and kind in GROUPS and tags[0] in GROUPS[kind]:
-            return self._situated(kind, tags[0])
-        if tags and tags[0] == "all":
-            return self.lexicon.of(kind, *tags[1:])
-        if kind in SEASONAL:
-            return seasonal(self.lexicon, kind, tags, self.now.season, self.now.day)
-        if kind == "place" and tags and tags[0] in PLACES:
-            return places(self.lexicon, tags[0])
-        if kind == "animal" and tags == ("land",):
-            return land_heroes(self.lexicon)
-        return self.lexicon.of(kind, *tags)
-
-    def _situated(self, kind: str, name: str) -> Sequence[Entry]:
-        """The words of a group of :mod:`phrases`, out-of-season activities left out."""
-        found = group(self.lexicon, kind, name)
-        if kind != "activity":
-            return found
-        now = self.now
-        return [entry for entry in found if in_season(entry, now.season, now.day)]
-
-    def _fresh(self, entries: Sequence[Entry]) -> Entry:
-        """One of ``entries``, if possible one that the story does not hold yet."""
-        if not entries:
-            raise LookupError("no word of the lexicon fits this slot")
-        for _ in range(12):
-            entry = self.rng.choice(entries)
-            if entry.word not in self.used and not self._holds(entry) and not self._for_girls_only(entry):
-                break
-        self.rivals[entry.word] = len(entries)
-        return entry
-
-    def _for_girls_only(self, entry: Entry) -> bool:
-        """Whether the word is a skirt or dress, and the hero a boy."""
-        hero = self._slots.get("h")
-        return entry.kind == "thing" and "裙" in entry.word and isinstance(hero, Who) and hero.pronoun == "他"
-
-    def _holds(self, entry: Entry) -> bool:
-        """Whether a slot or a character is this word already."""
-        return any(
-            value is entry or (isinstance(value, Who) and value.entry is entry) for value in self._slots.values()
-        )
-
-    # ---- telling ------------------------------------------------------------------------------------------------
 
     def tell(self, *templates: str) -> None:
         """Tell one beat in one of the given ways."""
@@ -303,14 +119,14 @@ class World:
 
     def sum(self, *templates: str) -> None:
         """Tell the summary in one of the given ways, if possible one that names nothing the story leaves out."""
-        met, last, self._listening = self._met, self._last, False
+        met, last, others, self._listening = self._met, self._last, self._others, False
         shuffled = list(templates)
         self.rng.shuffle(shuffled)
         self._summaries = []
         for source in shuffled:
-            self._met, self._last = {}, ""
+            self._met, self._last, self._others = {}, "", set()
             self._summaries.append((compile_template(source).tell(self), self._named_in(source)))
-        self._met, self._last, self._listening = met, last, True
+        self._met, self._last, self._others, self._listening = met, last, others, True
 
     def _named_in(self, source: str) -> frozenset[str]:
         """The words of the slots that a template tells."""
@@ -381,6 +197,7 @@ class World:
             return self._tell_who(value, form)
         if isinstance(value, Entry):
             return self._tell_entry(value, key, form)
+        self._last = ""
         if form in _COUNTING:
             raise ValueError(f"{value}, in slot {key}, is not in the lexicon and has no measure word")
         return value
@@ -423,6 +240,8 @@ class World:
 
     def _alone(self, who: Who) -> bool:
         """Whether the pronoun of ``who`` can mean nobody else who has been named."""
+        if who.pronoun in self._others or (who.pronoun == "它" and self._last != who.key):
+            return False
         return who.key in self._met and all(
             other.pronoun != who.pronoun or other.key == who.key for other in self._met.values()
         )
@@ -453,7 +272,7 @@ class World:
         """An adjective for how a young character looks."""
         child = Entry("", "person", tags=frozenset(("child",)))
         fitting = self.lexicon.adjectives_for(who.entry or child)
-        look = self._fresh([entry for entry in fitting if entry.word not in _PASSING])
+        look = self._fresh([entry for entry in fitting if entry.word not in PASSING])
         self._note(look)
         return look.word
 
@@ -480,11 +299,7 @@ class World:
         """The word with an adjective, the same one each time for a slot."""
         look = self._looks.get(key) if key else None
         if look is None:
-            fitting = self.lexicon.adjectives_for(entry)
-            if entry.kind == "animal":
-                fitting = _lasting(fitting)
-            elif entry.kind == "thing":
-                fitting = _sound(fitting)
+            fitting = looks_of(self.lexicon, entry.word)
             if not fitting:
                 return entry.word
             look = self._fresh(fitting)
@@ -493,8 +308,17 @@ class World:
         self._note(look)
         return f"{look.word}的{entry.word}"
 
+    def _mention(self, entry: Entry) -> None:
+        """Note whom or what a pronoun could be taken for from now on."""
+        if entry.kind in ("person", "animal"):
+            self._others.add(entry.pronoun or "它")
+            self._last = ""
+        elif self.animals and entry.kind in ("thing", "food", "plant", "nature"):
+            self._last = ""
+
     def _tell_entry(self, entry: Entry, key: str, form: str) -> str:
         self._note(entry)
+        self._mention(entry)
         if not form or form == "auto":
             return entry.word
         return _FORMS[form](self, entry, key)
@@ -519,24 +343,11 @@ _FORMS: dict[str, Callable[[World, Entry, str], str]] = {
 }
 
 
-@cache
-def _lasting(adjectives: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """The adjectives that speak neither of an animal in need nor of a passing state."""
-    return tuple(entry for entry in adjectives if entry.word not in _UNSETTLED)
-
-
-@cache
-def _sound(adjectives: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """The adjectives that do not speak of a thing worn out, or dear to somebody."""
-    worn = (GROUPS["adj"]["worn"] + " " + " " + GROUPS["adj"]["wrecked"] + " 修好 " + GROUPS["adj"]["dear"]).split()
-    return tuple(entry for entry in adjectives if entry.word not in worn)
-
-
 #: How a beat begins that tells of later, the latest last.
 _LATER: tuple[tuple[str, ...], ...] = (
     ("太阳下山", "临走", "回来的", "天黑"),
     ("回家", "放学"),
-    ("晚上", "那天晚上", "那一夜", "夜里"),
+    ("晚上", "那天晚上", "那天夜里", "那一夜", "夜里"),
     ("第二天", "早上"),
 )
 _LATER += (("后来", "从此", "从那", "现在", "雪化"),)
@@ -578,11 +389,3 @@ def plot(name: str, *realms: Realm) -> Callable[[Teller], Teller]:
         return run
 
     return register
-
-
-_SENTENCE = re.compile(r"“[^”]*”[^“”。！？\n]*(?:[，：]“[^”]*”|[。！？])|[^“”。！？\n]*(?:[：，]“[^”]*”|[。！？])")
-
-
-def sentences(text: str) -> list[str]:
-    """The whole sentences of a story, a quotation with its speaker counted as one."""
-    return _SENTENCE.findall(text)

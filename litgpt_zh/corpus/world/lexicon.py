@@ -60,13 +60,13 @@ def _split(text: str) -> frozenset[str]:
 TAGS: dict[str, frozenset[str]] = {
     "thing": _split(
         "toy tool clothes book paper container shiny fragile instrument treasure kitchen furniture sport light school "
-        "vehicle craft warm round soft wood metal keepsake gift fixable losable wearable makeable sale"
+        "vehicle craft warm round soft wood metal keepsake gift fixable losable wearable makeable sale human"
     ),
-    "food": _split("fruit vegetable cake candy drink soup cooked bread nut dairy snack cookable shareable grows"),
+    "food": _split("fruit vegetable cake candy drink soup cooked bread nut dairy snack cookable shareable grows meat"),
     "animal": _split(
         "pet farm wild bird insect sea pond small big flies swims climbs runs burrows hero gentle fierce furry"
     ),
-    "plant": _split("flower tree grass crop fungus vine pot climbable bears fragrant part"),
+    "plant": _split("flower tree grass crop fungus vine pot climbable bears fragrant part " + _SEASONS),
     "place": _split("home indoor outdoor water forest mountain town farm school park shop fun sky night far hide dark"),
     "person": _split("family elder neighbor job teacher helper child shop doctor artist athlete"),
     "adj": _split(
@@ -76,7 +76,9 @@ TAGS: dict[str, frozenset[str]] = {
         "glad sad angry afraid surprised proud shy calm tired curious worried grateful lonely embarrassed impatient"
     ),
     "trait": _split("good flaw"),
-    "activity": _split("indoor outdoor water night group alone quiet loud sport art skill chore play " + _SEASONS),
+    "activity": _split(
+        "indoor outdoor water night group alone quiet loud sport art skill chore play human " + _SEASONS
+    ),
     "action": _split("move face hand body sound rest"),
     "manner": _split("slow fast quiet loud careful happy sad eager"),
     "weather": _split("sunny rainy snowy windy foggy cloudy night " + _SEASONS),
@@ -97,9 +99,9 @@ TAGS: dict[str, frozenset[str]] = {
 #: The measure words each class may use.
 MEASURES: dict[str, frozenset[str]] = {
     "thing": _split(
-        "个 只 把 条 本 支 张 件 顶 双 面 盏 块 串 辆 艘 架 枚 颗 根 幅 副 台 床 瓶 盒 封 套 卷 座 口 部 团 份 节 列"
+        "个 只 把 条 本 支 张 件 顶 双 面 盏 块 串 辆 艘 架 枚 颗 根 幅 副 台 床 瓶 盒 封 套 卷 座 口 部 团 份 节 列 桶"
     ),
-    "food": _split("个 块 碗 杯 串 颗 根 盘 袋 片 瓶 锅 条 罐 粒 棵 头 张 只"),
+    "food": _split("个 块 碗 杯 串 颗 根 盘 袋 片 瓶 锅 条 罐 粒 棵 头 张 只 朵"),
     "animal": _split("只 条 头 匹 峰"),
     "plant": _split("朵 棵 株 片 丛 根 个 束 颗 条"),
     "person": _split("位 个"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from litgpt_zh.corpus.world.engine import World, plot
 from litgpt_zh.corpus.world.groups import insect_heroes, water_heroes
 
+STORES = "花生 核桃 栗子 松子 榛子 莲子 玉米 土豆 红薯 紫薯 芋头 萝卜 白萝卜 胡萝卜 红萝卜 大白菜 黄豆 绿豆 红豆 蚕豆 豌豆 南瓜 冬瓜 枣子 瓜子"
+
 
 @plot("海底的朋友", "animal")
 def sea(w: World) -> None:
@@ -17,14 +19,14 @@ def sea(w: World) -> None:
     w.friend("f")
     w.pick("b", "animal", "sea", "swims")
     w.pick("x", "animal", "sea", "small")
-    w.put("p", "珊瑚丛 海底 海湾 大海 礁石 海草丛")
-    w.put("gift", "颜色很暗 个子太小 嘴巴太大 游得太慢 总是不说话 爱躲在石头后面 声音太小 身上有斑点 眼睛太大")
+    w.put("p", "珊瑚丛 海底 海湾 大海")
+    w.put("gift", "颜色很暗 个子太小 嘴巴太大 游得太慢 总是不说话 胆子太小 声音太小 身上有斑点 眼睛太大 样子太怪")
     danger = w.choice("net", "dark", "shark")
     w.tell(
-        "{p}里住着{h.one}，因为{gift}，大家都不跟它玩。",
-        "{h}{gift}，{f}常常[笑话|取笑]它。",
+        "{p.in}住着{h.one}，因为{gift}，大家都不跟它玩。",
+        "{h}{gift}，{f}常常[笑话|取笑]{h}。",
         "因为{gift}，大家都笑{h}，{h}{*mood:downcast.very}，总是独自游来游去。",
-        "<f.laugh 你{gift}，真奇怪！>{h}听了伤心极了。",
+        "<f.laugh 你{gift}，我们才不跟你玩！>{h}听了伤心极了。",
     )
     w.more(
         "{h}躲在石缝里，看着{f}和伙伴们追来追去。",
@@ -33,19 +35,19 @@ def sea(w: World) -> None:
         "每天早上，大家排着队去找吃的，{h}总是跟在最后面。",
     )
     w.more(
-        "只有{x}不嫌弃它，常常来陪它说话。",
-        "它把找到的[贝壳|海螺|珍珠|小石子]送给大家，大家看也不看。",
+        "只有{x}不嫌弃{h}，常常来陪{h}说话。",
+        "{h}把找到的[贝壳|海螺|珍珠|小石子]送给大家，大家看也不看。",
         "海水蓝蓝的，{b}带着一群孩子从旁边游过，谁也没有停下来。",
     )
     if danger == "net":
         w.tell(
             "有一天，一张大网落下来，{f}被困住了。",
-            "忽然，渔网从天而降，{f}和{x}都逃不出去了。",
+            "忽然，一张渔网从天而降，{f}怎么也逃不出去了。",
             "谁知一张破渔网漂来，缠住了{f}。",
         )
         w.tell(
             "{h}[咬啊咬|用力地拉]，在网上弄出了一个洞。",
-            "{h}从小小的网眼钻进去，帮大家解开了绳子。",
+            "{h}从小小的网眼钻进去，帮{f}解开了绳子。",
             "{h}不顾危险，一口一口把网咬破了。",
         )
     elif danger == "dark":
@@ -61,12 +63,12 @@ def sea(w: World) -> None:
         )
     else:
         w.tell(
-            "有一天，一条凶猛的{*animal:sea,fierce}冲了过来，大家四处逃命。",
-            "忽然，{*animal:sea,fierce}张着大嘴，向{f}扑来。",
-            "谁知{*animal:sea,fierce}盯上了{f}，越追越近。",
+            "有一天，一条凶猛的{*animal:sea,fierce}冲了过来，紧紧追着{f}不放。",
+            "忽然，{*animal:sea,fierce.one}张着大嘴，向{f}扑来。",
+            "谁知{*animal:sea,fierce.one}盯上了{f}，越追越近。",
         )
         w.tell(
-            "{h}一下子挡在{f}前面，把它引到了石缝里。",
+            "{h}一下子挡在{f}前面，把大家伙引到了石缝里。",
             "{h}搅起泥沙，什么也看不见了，{f}趁机逃走。",
             "{h}叫{f}躲进自己的小洞，洞口小，大家伙进不来。",
         )
@@ -76,11 +78,11 @@ def sea(w: World) -> None:
         "{f}得救了，{*mood:embarrassed.very}。",
         "{f}游过来，低下头说了声谢谢。",
         "<f.sorry 对不起，我以前不该笑你。>",
-        "{*idiom:moved@f}，再也不敢笑话{h}了。",
+        "{f}红了脸，再也不敢笑话{h}了。",
     )
     w.tell(
-        "从此，{h}和{f}天天在{p}里游来游去。",
-        "大家围着{h}转圈，{b}还送给它一颗珍珠。",
+        "从此，{h}和{f}天天在{p.in}游来游去。",
+        "大家围着{h}转圈，{b}还送给{h}一颗珍珠。",
         "{h}笑了：原来和大家不一样也没什么不好。",
         "{h}有了朋友，{*mood:glad.very}。",
         "{x}把这件事告诉了整个大海，大家都说{h}真勇敢。",
@@ -88,7 +90,7 @@ def sea(w: World) -> None:
     w.more(
         "{f}把自己最爱吃的水草分给了{h}一半。",
         "消息传得很快，连很远的地方都知道了{h}的名字。",
-        "那天晚上，大家在{p}里开了一个热闹的晚会，{b}唱了好几首歌。",
+        "那天晚上，大家在{p.in}开了一个热闹的晚会，{b}唱了好几首歌。",
         "小鱼们排成一圈，给{h}跳了一支舞。",
     )
     w.moral("looks", probability=0.4)
@@ -109,17 +111,17 @@ def insects(w: World) -> None:
     w.pick("l", "plant", "tree", "-climbable", "-vine")
     w.put(
         "l",
-        "树叶 枫叶 花瓣 柳叶 竹叶 银杏叶 玫瑰花瓣 莲叶 芭蕉叶 梧桐叶 红叶 落叶 嫩叶 树皮 蛋壳 松针 贝壳 麦秆 小木棍 羽毛 浮萍",
+        "树叶 花瓣 柳叶 竹叶 银杏叶 玫瑰花瓣 莲叶 芭蕉叶 梧桐叶 嫩叶 树皮 蛋壳 松针 贝壳 麦秆 小木棍 羽毛 浮萍",
     )
     w.pick("x", "food", "fruit") if w.chance(0.6) else w.pick("x", "food", "candy", "shareable")
     w.pick("big", "animal", "farm", "big")
-    w.pick("v", "plant", "flower", "-tree")
+    w.pick("v", "plant", "flower", "-fragrant")
     help_comes = w.chance(0.5)
     w.tell(
         "雨后，{h}和{f}要到水洼那边去找{x}，可是水洼像大海一样宽。",
         "{when}{h}闻到对岸有{x}的香味，可是中间隔着一条小水沟。",
         "{when}{h}和{f}出门，一夜的雨水把路淹没了。",
-        "{h}的家在{v}下面，{at}大水来了，{h}被困在石头上。",
+        "{when}大水漫到了{h}家门口的{v}下面，{h}和{f}要到对岸去。",
     )
     w.more(
         "草叶上挂满了水珠，每一颗里都有一个小小的太阳。",
@@ -131,7 +133,7 @@ def insects(w: World) -> None:
         "{h}试着跳，{*sound:drop}一声掉进了水里，好不容易才爬上来。",
         "<h.worry 水这么深，怎么过去呢？>",
         "{h}{*mood:worried.very}，在水边爬来爬去。",
-        "{f}说：“[等水干了再走吧|还是回去吧]。”{h}摇摇头。",
+        "<f.sad [等水干了再走吧|还是回去吧]。>{h}摇摇头。",
         "{*idiom:think@h}。",
     )
     w.more(
@@ -151,7 +153,7 @@ def insects(w: World) -> None:
         "{h}在前面划，{f}在后面推，{l}慢慢地向前漂。",
         "{h&f.ta}一个划，一个看路，坐着{l}出发了。",
         "{h&f.ta}把{l}推下水，跳了上去。",
-        "{h&f.ta}坐着{l}出发了。",
+        "{h&f.ta}坐着{l}，慢慢离开了岸边。",
     )
     if help_comes:
         w.tell(
@@ -167,9 +169,9 @@ def insects(w: World) -> None:
     else:
         w.tell("{l}稳稳地漂着，终于靠岸了。", "风帮了大忙，把{l}一直吹到对岸。", "不一会儿，{l}轻轻地碰到了岸边。")
     w.tell(
-        "对岸真的有{x}，{h&f.ta}吃得肚子圆圆的。",
-        "{h&f.ta}把{x}拖到太阳下，分给大家吃。",
-        "{h}站在岸上，觉得自己像个大英雄，{*mood:proud.very}。",
+        "对岸有好吃的{x}，{h&f.ta}吃得肚子圆圆的。",
+        "{h&f.ta}在岸上找到了{x}，分给大家吃。",
+        "{h}站在岸上，觉得自己像个大英雄，{*mood:grand.very}。",
         "从此，{h&f.ta}再也不怕水了，常常坐着{l}去旅行。",
         "大家都来学，水面上漂满了小船。",
     )
@@ -189,12 +191,13 @@ def insects(w: World) -> None:
 @plot("冬天的粮食", "animal")
 def winter_store(w: World) -> None:
     """One stores, one plays; then the snow."""
-    w.scene(season="autumn")
+    w.scene(season="autumn", sky="sunny")
     w.hero("h")
     w.friend("f")
-    w.pick("x", "food", "grows", "-drink")
-    w.pick("y", "food", "grows", "-drink")
-    w.put("p", "地洞 树洞 石洞 木屋 谷仓 粮仓 山洞 草垛")
+    w.put("x", STORES)
+    while w.put("y", STORES) == w.put("x", STORES):
+        pass
+    w.put("p", "地洞 树洞 石洞 木屋 谷仓 山洞 草垛")
     bad = w.flag("坏结局", 0.3)
     w.tell(
         "{when}{f}忙着把{x}和{y}搬进{p}，{h}却在{*activity:games}。",
@@ -216,8 +219,8 @@ def winter_store(w: World) -> None:
         "{h}摘到{y}就吃掉，从来不往家里带。",
     )
     w.more(
-        "{f}的脚都走疼了，可是{p}里一天比一天满。",
-        "天上的{*animal:bird,big,flies,gentle}排着队往南飞，{h}看也不看。",
+        "{f}的脚都走疼了，可是{p.in}一天比一天满。",
+        "天上的{*animal:migrant}排着队往南飞，{h}看也不看。",
         "树叶落光了，{h}还在落叶里打滚。",
     )
     w.tell(
@@ -245,7 +248,7 @@ def winter_store(w: World) -> None:
         "{h}只好去敲{f}的门，{*mood:embarrassed.very}。",
         "<h.sorry 我错了，我现在才知道你为什么那么忙。>",
         "{f}听见门外有声音，打开门，看见{h}冻得直发抖。",
-        "{h}饿倒在{f}的门口。",
+        "{h}又冷又饿，倒在了{f}的门口。",
     )
     w.tell(
         "{f}连忙把{h}拉进屋，端来{*food:soup,cookable.one}。",
@@ -264,7 +267,7 @@ def winter_store(w: World) -> None:
         "外面的雪还在下，屋里的火烧得旺旺的。",
         "{h}捧着热乎乎的饭，好久都说不出话来。",
         "{f}讲起秋天的事，{h}的脸红了。",
-        "雪化的时候，{p}里还剩下不少{y}。",
+        "雪化的时候，{p.in}还剩下不少{y}。",
     )
     w.moral("work", probability=0.35)
     w.sum(

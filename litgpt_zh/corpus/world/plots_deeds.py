@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from litgpt_zh.corpus.world.engine import World, plot
+from litgpt_zh.corpus.world.groups import land_heroes
+
+#: Those who are the smallest beside anybody.
+TINY = frozenset("老鼠 小老鼠 小白鼠 小鸡 松鼠 麻雀 小鸟 鹌鹑 刺猬 燕子".split())
 
 
 @plot("恶作剧")
@@ -12,7 +16,7 @@ def prank(w: World) -> None:
     w.hero("h")
     w.friend("f")
     w.put("m", "面具 床单 稻草 大斗笠 旧棉袄 黑斗篷 树枝和叶子 大麻袋 披风 雨衣 窗帘 渔网 毯子 蓑衣 桌布")
-    w.put("as", "妖怪 大怪物 老虎 大灰狼 雪怪 稻草人 海怪 大恐龙 黑熊 巨人")
+    w.put("as", "妖怪 大怪物 雪怪 稻草人 海怪 大恐龙 巨人" + ("" if w.animals else " 老虎 大灰狼 黑熊"))
     w.place("p", "stroll")
     w.flag("转折")
     fight = w.flag("冲突", 0.35)
@@ -25,9 +29,9 @@ def prank(w: World) -> None:
     w.tell(
         "{f}刚走过来，{h}就跳出来大叫一声。",
         "{f}哼着歌走来，{h}忽然扑了上去。",
-        "{*sound:steps}，{f}走近了，{h}呜呜地叫了起来。",
+        "{f}的脚步声{*sound:steps}地近了，{h}呜呜地叫了起来。",
         "{h}{*manner:sneak}地走到{f}身后，大叫一声。",
-        "{f}{*manner:home}地走来，{h}猛地跳了出来。",
+        "{f}{*manner:home}地走来，{h}{*manner:sudden}跳了出来，大叫一声。",
         "等{f}一到，{h}就怪叫着冲了出来。",
     )
     w.tell(
@@ -50,23 +54,22 @@ def prank(w: World) -> None:
     )
     w.para()
     w.tell(
-        "天黑了，{h}一转身，看见一个[更大的|又高又黑的]影子，叫得比谁都响！",
-        "谁知{h}经过水边，看见水里也有{as}，吓得转身就跑。",
-        "没想到，{m}缠住了脚，{h}{*action:fall}了，怎么也挣不开。",
+        "天黑了，{h}一转身，看见一个[更大的|又高又黑的]影子，吓得被{m}缠住了脚！",
+        "谁知{h}经过水边，看见水里也有{as}，吓得转身就跑，一下子被{m}缠住了。",
+        "没想到，{m}缠住了脚，{h}一下子{*action:fall}了，怎么也挣不开。",
         "可是{m}被树枝挂住，后面像有谁抓着，{h}怎么也跑不掉。",
     )
     w.tell(
         "{h}[又哭又叫|大声求救]，{*mood:frightened.very}。",
         "{*idiom:scared@h}。",
         "<h.cry 救命呀，{f.call}，快救我！>",
-        "{*idiom:eerie@h}。",
         "{h}吓得直{*action:shake}，这才知道害怕的滋味。",
     )
     w.tell(
         "{f}{*manner:run}地跑来，帮{h}解开了{m}。",
         "{f}听见喊声跑来，[帮|替]{h}解开了{m}。",
         "最后还是{f}[跑来|赶来]，拉住了{h}的手。",
-        "{f}提来{*thing:lamp}一照，[什么怪物也没有|原来只是一场虚惊]。",
+        "{f}提来{*thing:lamp}一照，[什么怪物也没有|原来只是一场虚惊]，又帮{h}解开了{m}。",
     )
     w.tell(
         "{h}红着脸，再也不吓唬别人了。",
@@ -86,19 +89,21 @@ def prank(w: World) -> None:
 def giant(w: World) -> None:
     """Too big for one; many hands, and the smallest, make the difference."""
     w.scene(season="autumn")
+    if w.animals:
+        w.folk = [animal for animal in land_heroes(w.lexicon) if animal.has("-small")]
     w.hero("h")
     w.friend("f")
+    if w.animals:
+        w.folk = [animal for animal in land_heroes(w.lexicon) if animal.word in TINY]
     w.friend("g")
+    w.folk = ()
     w.elder("e")
-    w.put(
-        "x",
-        "萝卜 白萝卜 红薯 土豆 大南瓜 胡萝卜 大白菜 冬瓜 竹笋 芋头 红萝卜 大葱 山药 莲藕 洋葱 紫薯 南瓜 卷心菜 白菜 包菜 芹菜 花生 生菜 花菜",
-    )
-    w.put("p", "菜园 菜地 农场 院子 后院 田埂 小院 瓜田 温室 山坡")
+    w.put("x", "萝卜 白萝卜 红薯 土豆 胡萝卜 大白菜 芋头 红萝卜 大葱 山药 洋葱 紫薯 卷心菜 白菜 包菜 芹菜 生菜 花菜")
+    w.put("p", "菜园 菜地 农场 院子 后院 小院 温室 山坡")
     w.let("verb", "[拔|拉]")
     w.tell(
         "{h}在{p.in}种了{x.one}，到了秋天，它长得比{h}还大。",
-        "{when}{h}在{p.in}发现{x.one}，大得像{*thing:furniture.one}。",
+        "{when}{h}在{p.in}发现{x.one}，大得像{*thing:furniture,wood,-instrument.one}。",
         "{p.in}长出了一{x.m}特别大的{x}，{at}{h}要把它{verb}出来。",
         "{when}{h}去收{x}，有一{x.m}大得出奇。",
     )
@@ -133,10 +138,10 @@ def giant(w: World) -> None:
     w.tell(
         "{h&f&g.ta}一起喊：一、二、三！{x}一下子出来了。",
         "{*idiom:together@h}，{x}终于出来了。",
-        "大家{*manner:pull}地往后拉，{x}终于出来了。",
-        "{*idiom:chorus@h}，一使劲，{x}出来了！",
+        "大家一起{*manner:pull}地往后拉，{x}终于出来了。",
+        "{*idiom:chorus@h}，再一使劲，{x}出来了！",
         "大家一齐用力，{*sound:drop}一声，{x}出来了，大家都摔倒在地。",
-        "{g}轻轻一拉，{x}竟然出来了！",
+        "{g}走过来轻轻一拉，{x}竟然出来了！",
     )
     if w.flag("转折", 0.3):
         w.tell(
@@ -145,16 +150,16 @@ def giant(w: World) -> None:
         )
     w.tell(
         "晚上，大家一起吃{x}做的菜，香极了。",
-        "{h}把{x}切成好多份，每家都分到一份。",
+        "{h}把{x}分成好多份，每家都分到一份。",
         "<g.glad 我们的力气合在一起真大！>",
         "大家围着{x}又唱又跳，{*mood:glad.very}。",
         "{e}用{x}做了一大锅菜，大家吃得干干净净。",
     )
     w.moral("team", probability=0.4)
     w.sum(
-        "{h}拔不动巨大的{x}，{f}和{g}都来帮忙，一起用力才成功了。",
+        "{h}拔不动特别大的{x}，{f}和{g}都来帮忙，一起用力才成功了。",
         "{p.in}的{x}太大了，{h}、{f}和{g}齐心协力，终于把它弄了出来。",
-        "{h}拔不动巨大的{x}，{f}也来帮忙，大家一起用力才成功了。",
+        "{h}拔不动特别大的{x}，{f}也来帮忙，大家一起用力才成功了。",
     )
 
 
@@ -166,19 +171,19 @@ def help_elder(w: World) -> None:
     w.pick("x", "food", "vegetable")
     w.pick("t", "thing", "losable", "gift", "-paper", "-sport")
     w.place("p", "town" if not w.animals else "stroll")
-    w.let("load", "一大筐{x}", "一篮{x}", "满满一袋{x}", "一车{x}", "两袋{x}")
+    w.let("load", "一大筐{x}", "满满一袋{x}", "两大袋{x}")
     w.tell(
-        "{when}{h}[在路上|在{p.in}]看见{o}[提着|背着|拖着]{load}，走得很慢。",
-        "{when}{o}[提着|扛着]{load}回家，累得[直喘气|满头大汗]。",
-        "{when}{h}正要去{*activity:games}，看见{o}的{load}翻了，[{x}滚了一地|{x}撒得到处都是]。",
-        "{when}{h}从{p.in}回来，碰见{o}坐在路边，身边放着{load}。",
+        "{when}{h}[在路上|在{p.in}]看见{o}[背着|扛着|拖着]{load}，走得很慢。",
+        "{when}{o}[背着|扛着]{load}回家，累得[直喘气|满头大汗]。",
+        "{when}{h}正要去{*activity:solo}，看见{o}摔了一跤，{x}{*sound:roll}地滚了一地。",
+        "{when}{h}在{p.in}碰见{o}坐在路边，身边放着{load}。",
     )
     w.tell(
         "<h.say 我来帮您吧！>",
-        "{h}[赶快|连忙]跑过去，[帮着拿|帮着抬]。",
+        "{h}[赶快|连忙]跑过去，[帮着拿|帮着抬]{x}。",
         "{h}[本来|原本]急着去玩，可还是{*manner:willing}地停了下来。",
         "{*idiom:run_up@h}，接过了{o}手里的{x}。",
-        "{h}什么也没说，{*manner:work}地[帮着搬|帮着抬]。",
+        "{h}什么也没说，{*manner:pure}地[帮着搬|帮着抬]{x}。",
         "“您歇一歇，让我来。”{h}说。",
     )
     w.more(
@@ -188,7 +193,7 @@ def help_elder(w: World) -> None:
     )
     w.tell(
         "{h}把{x}一直送到家门口。",
-        "[走走停停|走了好久]，{h}总算把{load}送到了。",
+        "[走走停停|走了好久]，{h}总算把{x}送到了。",
         "到了家，{h}还帮{o}[扫了地|打了水|倒了茶]。",
         "{h}帮{o}把{x}[一个一个|全都]放好，才转身离开。",
     )
@@ -202,10 +207,10 @@ def help_elder(w: World) -> None:
     )
     if w.flag("转折", 0.4):
         w.tell(
-            "过了几天，{h}丢了{t}，[没想到|原来]正是{o}捡到了，[亲自|一路]送了回来。",
-            "谁知第二天，{h}下雨没带伞，{o}撑着伞在路口等着呢。",
+            "过了几天，{h}弄丢了{t.one}，没想到正是{o}捡到了，[亲自|一路]送了回来。",
+            "谁知第二天下起了雨，{h}没带伞，{o}正撑着伞在路口等着呢。",
             "几天后，{h}迷了路，碰巧遇见{o}，{o}一直把{h.ta}送回了家。",
-            "没想到，{o}原来是个[有名的木匠|做玩具的高手]，给{h}做了一个{*thing:toy,makeable,wood}。",
+            "没想到，{o}原来是个[有名的木匠|做玩具的高手]，给{h}做了{*thing:toy,makeable,wood.one}。",
         )
     else:
         w.tell(
@@ -221,8 +226,8 @@ def help_elder(w: World) -> None:
     )
     w.moral("help", probability=0.35)
     w.sum(
-        "{h}看见{o}拿着{load}，主动帮忙送回了家。",
-        "{h}帮{o}把{x}送到家，{o}很感激{h}。",
+        "{h}看见{o}拿着很重的{x}，主动帮忙送回了家。",
+        "{h}帮{o}把重重的{x}送到家，{o}很感激{h}。",
     )
 
 
@@ -232,7 +237,7 @@ def habit(w: World) -> None:
     w.hero("h")
     w.friend("f")
     w.elder("e")
-    flaw = w.pick("t", "trait", "flaw")
+    flaw = w.pick("t", "trait", "faults")
     good = w.lexicon.get(flaw.antonym) if flaw.antonym else None
     w.let("good", good.word) if good else w.let("good", "招大家喜欢")
     if good:
@@ -250,7 +255,7 @@ def habit(w: World) -> None:
     w.tell(
         "{when}大家一起{a}，因为{h}{t}，玩到一半就散了。",
         "{when}{h}和{f}在{p.in}{a}，{h}的老毛病又犯了。",
-        "有一次，大家约好玩{x}，因为{h}{t}，谁也没玩成。",
+        "有一次，大家约好一起玩{x}，因为{h}{t}，谁也没玩成。",
         "{when}在{p.in}，{h}又因为{t}闹出了笑话。",
     )
     quarrel = w.flag("冲突", 0.4)
@@ -260,7 +265,7 @@ def habit(w: World) -> None:
             "“都怪你！”{f}说。“才不怪我！”{h}说。两个谁也不理谁。"
             if w.talks
             else "{f}怪{h}，{h}不服气，两个吵了起来。",
-            "{*idiom:angry@f}，再也不想见到{h}。",
+            "{*idiom:angry@f}，和{h}吵了一架，再也不想见到{h}。",
         )
     else:
         w.tell(

@@ -11,7 +11,7 @@ def treasure_map(w: World) -> None:
     w.hero("h")
     w.friend("f")
     w.put("p", "大山 森林 山洞 小岛 沙漠 山谷 竹林 沙滩 海岛 城堡 峡谷 老城 山顶 古镇 地洞 石洞 草原 谷仓")
-    w.put("c", "木箱 铁盒 木盒 铁桶 茶叶罐 首饰盒 宝箱 百宝箱 陶罐 木桶 箱子 盒子 铁罐 竹筐")
+    w.put("c", "木箱 铁盒 木盒 铁桶 茶叶罐 首饰盒 宝箱 百宝箱 陶罐 木桶 箱子 盒子 铁罐")
     w.put(
         "guard",
         "一条大河 一片沼泽 一座独木桥 一道高墙 一个黑黑的山洞 一片浓雾 一个陡坡 一扇生锈的铁门 一片荆棘 一条深沟",
@@ -26,10 +26,10 @@ def treasure_map(w: World) -> None:
         "{when}{h}翻开{m.one}，掉出来一张藏宝图。",
     )
     w.tell(
-        "图上画着{p}，还有一个红红的叉。",
-        "{h&f.ta}顺着图来到了{p}。",
-        "地图上说，宝贝藏在{p.in}，{*idiom:setout@h}。",
-        "地图上说，宝贝藏在{p.in}。",
+        "图上画着{p}，还有一个红红的叉，{h}叫上{f}马上{*action:go}了。",
+        "图上画着{p}，{h&f.ta}顺着图找了过去。",
+        "图上说，宝贝藏在{p.in}，{*idiom:setout@h}。",
+        "图上说，宝贝藏在{p.in}，{h}叫上{f}出发了。",
         "图上画着{p}，{h&f.ta}看了又看，{*mood:longing.very}。",
         "{h}叫上{f}，带着铲子和{*food:bread}向{p}出发了。",
     )
@@ -37,11 +37,11 @@ def treasure_map(w: World) -> None:
         w.tell("图的背面还有一行小字：宝贝要分着用。", "图上的字很奇怪：要两个好朋友才能打开。")
     w.tell(
         "路上有{guard}，{f}[不敢走|想回家]，{h}拉住了{f}。",
-        "{guard}挡住了去路，{h&f.ta}{*manner:handle}地过去了。",
+        "{guard}挡住了去路，{h&f.ta}{*manner:tread}地过去了。",
         "{*idiom:bold@h}，带着{f}走过了{guard}。",
-        "{*idiom:hot@h}，前面又是{guard}。",
-        "{h&f.ta}走了很久，{*mood:tired.very}，又遇上了{guard}。",
-        "走到{guard}前面，{h}停了下来，{f}说：“别怕，一起走！”",
+        "{*idiom:hot@h}，前面又是{guard}，{h&f.ta}想了好久才过去。",
+        "{h&f.ta}走了很久，{*mood:tired.very}，可还是走过了{guard}。",
+        "走到{guard}前面，{h}停了下来。<f.say 别怕，一起走！>",
     )
     w.more(
         "{*idiom:eerie@h}，可是谁也没有回头。",
@@ -52,7 +52,7 @@ def treasure_map(w: World) -> None:
     w.para()
     w.tell(
         "终于，{h&f.ta}在红叉的地方挖出了{c.one}。",
-        "挖呀挖，铲子碰到了硬东西，是{c.onea}！",
+        "挖呀挖，铲子碰到了硬东西，是{c.one}！",
         "{h&f.ta}搬开石头，下面有{c.one}。",
         "红叉的地方，果然埋着{c.one}。",
     )
@@ -60,19 +60,19 @@ def treasure_map(w: World) -> None:
     if kind == "real":
         w.tell(
             "打开一看，里面有{*thing:treasure,shiny.one}，[亮得睁不开眼|闪闪发光]！",
-            "里面装满了{*nature:pickup,light}，{h&f.ta}{*mood:surprised.very}。",
+            "里面装满了{*nature:hoard}，{h&f.ta}{*mood:surprised.very}。",
         )
         w.tell(
             "{h&f.ta}把宝贝送给了博物馆，大家都来看。" if not w.animals else "{h&f.ta}把宝贝分给了大家，每家都有一份。",
-            "{*idiom:loaded@h}，把宝贝和{f}平分了。",
+            "{h}和{f}把宝贝平分了，{*idiom:loaded@h}。",
         )
         w.sum("{h}和{f}按照藏宝图，在{p}找到了宝贝。")
     else:
         w.flag("转折")
         what = {
             "old": (
-                "可是里面没有金子，只有几件旧玩具和一封信：“祝你们永远快乐。”",
-                "打开一看，里面是{*thing:toy,losable.one}和{*thing:book.one}，是从前的孩子留下的。",
+                "可是里面没有金子，只有几件旧玩具，是从前的孩子留下的。",
+                "打开一看，里面是{*thing:trinket.one}和{*thing:book.one}，是从前的孩子留下的。",
             ),
             "seeds": (
                 "没想到，里面没有珠宝，只有一包种子。",
@@ -80,7 +80,7 @@ def treasure_map(w: World) -> None:
             ),
             "note": (
                 "可是里面是空的，只有一张纸条：“一路上陪你的朋友，就是宝贝。”",
-                "打开一看，里面只有一面镜子，照出了{h&f.ta}的脸。",
+                "打开一看，里面只有一面镜子，照出了两张笑脸。",
             ),
         }[kind]
         w.tell(*what)
@@ -95,7 +95,7 @@ def treasure_map(w: World) -> None:
             ),
             "note": (
                 "{h}看看{f}，{f}看看{h}，都笑了。",
-                "{*idiom:realise@h}，最好的宝贝就是{f}。",
+                "{*idiom:realise@h}，最好的宝贝就是身边的朋友。",
                 "{h&f.ta}手拉着手回家，{*mood:glad.very}。",
             ),
         }[kind]
@@ -114,46 +114,50 @@ def wish(w: World) -> None:
     w.hero("h")
     w.put(
         "g",
-        "小仙女 花仙子 老神仙 会说话的金鱼 小精灵 月亮婆婆 会说话的青蛙 白胡子老爷爷 会说话的大树 美人鱼 风婆婆 仙鹤",
+        "小仙女 花仙子 老神仙 会说话的金鱼 小精灵 月亮婆婆 会说话的青蛙 白胡子老爷爷 美人鱼 风婆婆 仙鹤",
     )
     w.place("p", "stroll")
     magic = w.tell_slot("g", "") in ("小仙女", "老神仙", "小精灵", "白胡子老爷爷")
     kind = w.choice("food", "thing", "many", "animal")
     if kind == "food":
         w.pick("x", "food", "snack", "-drink")
-        w.let("want", "天天吃{x}", "要好多好多{x}", "把东西都变成{x}")
-        w.let("bad", "床是{x}，椅子也是{x}，连书都变成了{x}", "屋里堆满了{x}，连门都打不开", "吃什么都是{x}的味道")
+        want, bad = w.choice(
+            ("把东西都变成{x}", "床是{x}，椅子也是{x}，连书都变成了{x}"),
+            ("要好多好多{x}", "屋里堆满了{x}，连门都打不开"),
+            ("天天吃{x}", "吃什么都是{x}的味道"),
+        )
     elif kind == "thing":
         w.pick("x", "thing", "toy", "losable")
-        w.let("want", "要一屋子{x}", "要世界上所有的{x}", "把石头都变成{x}")
-        w.let("bad", "屋里屋外全是{x}，连站的地方都没有", "{x}太多了，走一步摔一跤", "{x}堆成了山，把床都压塌了")
-    elif kind == "many":
-        w.pick("x", "mood", "tired")
-        w.let(
-            "want",
-            "永远不用睡觉",
-            "不用上学，天天玩" if not w.animals else "什么也不干，天天玩",
-            "永远不长大",
-            "让时间停下来",
-            "变得像山一样高",
+        want, bad = w.choice(
+            ("要一屋子{x}", "屋里屋外全是{x}，连站的地方都没有"),
+            ("要世界上所有的{x}", "{x}堆成了山，连路都走不通了"),
+            ("要许许多多{x}", "{x}太多了，走一步摔一跤"),
         )
-        w.let("bad", "大家都睡了，只剩{h}醒着", "谁也不来和{h}玩了", "{h}再也进不了自己的家门", "想哭也没有谁听见")
+    elif kind == "many":
+        want, bad = w.choice(
+            ("永远不用睡觉", "大家都睡了，只剩{h}醒着，{h}困得浑身{*mood:limp}"),
+            ("什么也不干，天天玩", "大家都忙着，谁也不来和{h}玩了"),
+            ("永远不长大", "朋友们都长高了，只有{h}还是那么小"),
+            ("让时间停下来", "谁也不动，谁也不说话，四周静得可怕"),
+            ("变得像山一样高", "{h}再也进不了自己的家门"),
+        )
     else:
-        w.pick("x", "animal", w.choice("bird", "sea", "insect", "swims", "fierce"))
-        w.let("want", "变成{x.one}")
-        w.let(
-            "bad",
+        w.pick("x", "animal", w.choice("bird", "sea", "insect", "fierce"))
+        want = "变成{x.one}"
+        bad = w.choice(
             "妈妈认不出{h}了",
             "好朋友看见{h}都跑开了",
             "{h}想说话，却只能发出怪声",
-            "{h}找不到自己的家，又饿又冷",
+            "{h}回不了自己的家，只好在外面过夜",
         )
+    w.let("want", want)
+    w.let("bad", bad)
     w.tell(
-        "{when}{h}在{p.in}救了{g}，{g}答应给{h}一个愿望。",
-        "{when}{h}遇见了{g}，可以许一个愿。",
+        "{when}{h}在{p.in}救了{g}，{g}答应帮{h}实现一个愿望。",
+        "{when}{h}遇见了{g}，{g}让{h}许一个愿。",
         "{when}{g}出现在{h}面前，问{h}有什么愿望。",
         "“好孩子，你可以许一个愿望。”{g}对{h}说。",
-        "{h}捡到一盏旧灯，擦了擦，{g}就出来了。" if magic else "{when}{g}来到{h}的窗前，说可以许一个愿。",
+        "{h}捡到一盏旧灯，擦了擦，{g}就出来了。" if magic else "{when}{h}在{p.in}遇见了{g}，{g}说可以许一个愿。",
     )
     w.tell(
         "{h}想也没想，就说想{want}。",
@@ -171,7 +175,7 @@ def wish(w: World) -> None:
     w.tell(
         "一转眼，愿望真的实现了，{h}{*mood:glad.very}。",
         "{*sound:dash}的一声，愿望就实现了！",
-        "第二天早上，{h}睁开眼睛，一切都成真了。",
+        "第二天早上，{h}睁开眼睛，愿望真的实现了。",
         "{g}点点头，愿望马上成了真，{*idiom:glad@h}。",
     )
     w.flag("转折")
@@ -186,14 +190,15 @@ def wish(w: World) -> None:
         "可是没过多久，{bad}。",
         "谁知道，{bad}。",
         "开始很有趣，后来{bad}。",
-        "没想到第三天，{bad}。",
+        "没想到过了几天，{bad}。",
     )
     w.tell(
         "{h}{*mood:regretful.very}，[再也笑不出来|真想回到从前]。",
         "{*idiom:regret@h}。",
         "<h.cry 我不要这个愿望了！>",
-        "{*idiom:alone@h}。",
-        "{h}{*mood:lonely.very}，想起了从前的日子。",
+        "{h}{*mood:lonely.very}，想起了从前的日子。"
+        if kind in ("many", "animal")
+        else "{h}想起了从前的日子，{*mood:regretful.very}。",
     )
     if w.flag("坏结局", 0.2):
         w.tell(
@@ -218,7 +223,7 @@ def wish(w: World) -> None:
         w.sum("{h}的愿望是{want}，实现以后却惹来麻烦，最后一切变回了原样。")
         w.more(
             "{h}常常想起这件事，好像做了一场梦。",
-            "后来有人问{h}还有什么愿望，{h}笑着摇了摇头。",
+            "后来，朋友问{h}还有什么愿望，{h}笑着摇了摇头。",
             "那天的饭，{h}吃得特别香。",
             "{h}推开窗，深深地吸了一口气。",
         )
@@ -232,25 +237,23 @@ def brush(w: World) -> None:
     w.friend("f")
     w.put("b", "画笔 毛笔 蜡笔 粉笔 铅笔 彩笔 水彩笔 钢笔 彩色铅笔 羽毛笔 记号笔")
     w.pick("x", "food", "-drink")
-    w.pick("y", "animal", w.choice("fierce", "big", "fierce", "farm"))
+    w.pick("y", "animal", "big", "runs", w.choice("-farm", "fierce"))
     w.pick("z", "animal", w.choice("small", "bird", "insect", "sea"))
     w.pick("v", "plant")
-    w.pick("n", "nature")
-    w.pick("t", "thing")
+    w.pick("n", "nature", "drawn")
+    w.pick("t", "thing", w.choice("toy", "clothes", "container", "book"))
     w.tell(
         "{when}{h}得到了一支神奇的{b}，画什么就有什么。",
         "{h}有一支{b}，{at}{h}画了{z.one}，它竟然从纸上跳了下来！",
-        "{when}一位老人送给{h}一支{b}，说它会[变魔术|给人带来惊喜]。"
-        if not w.animals
-        else "{when}老山羊送给{h}一支{b}，说它有魔力。",
-        "{when}{h}用捡来的{b}画{v}，纸上真的长出了{v.one}。",
+        "{when}一位老人送给{h}一支{b}，说它有魔力。" if not w.animals else "{when}老山羊送给{h}一支{b}，说它有魔力。",
+        "{when}{h}用捡来的{b}画{v}，眼前真的出现了{v.one}。",
         "<h.shout 快看，我的{b}会变魔术！>",
     )
     w.tell(
-        "{h}画了{x.one}，真的能吃！",
-        "{h}画{x}，桌上就有了{x}；画{t}，屋里就有了{t}。",
+        "{h}画了{x.one}，它真的能吃！",
+        "{h}画{x}，桌上就有了{x}；画{t}，身边就有了{t}。",
         "{f}饿了，{h}就画{x.one}给{f}吃。",
-        "{h}又画了{v.one}、{n.one}，全都变成了真的。",
+        "{h}又画了{v.one}，画了{n.one}，全都变成了真的。",
         "{h}画了{t.onea}送给{f}，{f}{*mood:glad.very}。",
     )
     w.more(
@@ -262,7 +265,7 @@ def brush(w: World) -> None:
         "后来，{h}越画越大胆，画了{y.one}。",
         "<f.say 再画一个大的吧！>{h}就画了{y.one}。",
         "{h}没多想，又画了{y.one}。",
-        "可是有一天，{h}随手画了{y.onea}。",
+        "可是有一天，{h}随手画了{y.one}。",
     )
     w.para()
     w.flag("转折")
@@ -270,15 +273,15 @@ def brush(w: World) -> None:
         "谁知{y}一下子活了，吓得{h}赶紧{*action:dodge}。",
         "谁知{y}从纸上跳下来，在屋里横冲直撞。",
         "没想到，{y}一出来就追着{h}跑。",
-        "{y}追了过来，{*idiom:chase@h}。",
-        "{y}踩坏了{t}，[掀翻了桌子|撞倒了门]，谁也拦不住。",
-        "只听{*sound:crash}一声，{y}冲了出来，把东西全弄乱了。",
+        "谁知{y}一下子活了，追了过来，{*idiom:chase@h}。",
+        "{y}[掀翻了桌子|撞倒了椅子]，谁也拦不住。",
+        "只听{*sound:crash}一声，{y}从纸上冲了出来，把东西全弄乱了。",
     )
     w.tell(
         "{*idiom:scared@h}。",
         "<f.worry 快想办法呀！>",
-        "{h}吓得直{*action:shake}，手里的{b}都掉了。",
-        "{f}急得大叫，{h}也{*mood:frightened.very}。",
+        "{h}吓得直{*action:shake}，一{*action:release}，{b}掉在了地上。",
+        "{f}急得大叫，{h}也{*mood:terror.very}。",
     )
     w.tell(
         "{h}捡起{b}，飞快地画了一个大笼子，把{y}关了进去。",
@@ -289,7 +292,7 @@ def brush(w: World) -> None:
     )
     w.tell(
         "从此，{h}画画以前都要想清楚。",
-        "{h}擦擦汗，决定只画对大家有用的东西。",
+        "{h}擦擦汗，决定以后只画对大家有用的东西。",
         "{h&f.ta}松了一口气，[笑了起来|坐在地上大笑]。",
         "后来，{h}用{b}画了一口井，大家都有水喝了。",
         "那支{b}用完了最后一点颜色，再也没有魔力，{h}却[不后悔|笑了]。",

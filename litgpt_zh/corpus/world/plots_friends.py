@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from litgpt_zh.corpus.world.engine import World, plot
 
+PET_BIT = "被{*animal:pet,runs}咬坏了"
+
 
 @plot("误会")
 def misunderstanding(w: World) -> None:
@@ -11,30 +13,30 @@ def misunderstanding(w: World) -> None:
     w.hero("h")
     w.friend("f")
     w.friend("g")
-    w.pick("x", "thing", "gift", "losable", "-paper")
+    w.pick("x", "thing", "gift", "losable", "-paper", w.choice("toy", "wearable", "keepsake", "craft"))
     w.flag("转折")
     fight = w.flag("冲突", 0.5)
     w.tell(
         "{when}{h}去找{f}玩，{f}却说[没空|有事]，匆匆忙忙走了。",
         "{when}{*idiom:whisper@f}，一看见{h}就不说了。",
-        "{when}{h}看见{f}和{g}凑在一起说悄悄话，一见{h}就[不说了|散开了]。",
+        "{when}{f}和{g}凑在一起说悄悄话，一看见{h}就[不说了|散开了]。",
         "这几天，{f}总是躲着{h}，[放学|早上]也不等{h.ta}了。"
         if not w.animals
         else "这几天，{f}总是躲着{h}，早上也不等{h.ta}了。",
-        "{when}{h}叫{f}一起{*activity:games}，{f}[连忙摇头|支支吾吾]，转身跑了。",
+        "{when}{h}叫{f}一起{*activity:games}，{f}[连忙摇头|支支吾吾地说没空]，转身跑了。",
     )
     w.tell(
         "{h}想：{f}一定是[不喜欢我了|有了新朋友]。",
         "{*idiom:silent@h}。",
         "{h}{*manner:sit}地坐了半天，不明白是怎么回事。",
-        "{*idiom:doubt@h}。",
+        "{*idiom:baffled@h}。",
         "{h}心里[酸酸的|像压了块石头]，{*mood:downcast.very}。",
         "{*idiom:alone@h}。",
         "<h.sad {f.call}不想和我做朋友了。>",
     )
     w.more(
-        "晚上，{h}翻出和{f}一起做的{*thing:craft,paper}，眼泪[掉了下来|打湿了枕头]。",
-        "{h}还发现，自己的{*thing:losable,toy}也不见了，说不定就是{f}拿的。",
+        "晚上，{h}翻出和{f}一起做的{*thing:handmade}，眼泪[掉了下来|打湿了枕头]。",
+        "{h}翻来覆去地想，自己到底做错了什么。",
         "连{*food:snack,-drink}也不香了，{h}吃了一口就放下了。",
     )
     w.para()
@@ -47,13 +49,13 @@ def misunderstanding(w: World) -> None:
         w.more("{f}张了张嘴，想说什么，又忍住了。", "{g}想解释，被{f}悄悄拉住了。")
     else:
         w.tell(
-            "{h}一个人坐在{*place:yard.in}，谁也不想见。",
+            "{h}独自坐在{*place:yard.in}，谁也不想见。",
             "{h}悄悄跟在{f}后面，想看个明白。",
             "{h}早早回了家，关上门[发呆|不出来]。",
         )
     w.tell(
-        "[过了一天|那天傍晚]，{h}推开门，只听大家喊：“生日快乐！”",
-        "[过了一天|那天傍晚]，{h}推开门，[屋里忽然亮了|大家都在]，原来今天是{h}的生日！",
+        "[过了一天|第二天傍晚]，{h}推开门，只听大家喊：“生日快乐！”",
+        "[过了一天|第二天傍晚]，{h}推开门，[屋里忽然亮了起来|朋友们都在屋里]，原来这天是{h}的生日！",
         "谁知门一开，屋里挂满了彩带，{f}和{g}捧着{x.onea}笑着走来。",
         "可是{h}万万没想到，{f}和{g}捧着{*food:cake.one}，送来了{x.onea}。",
         "忽然有人敲门，{f}站在门口，手里捧着{x.onea}。"
@@ -61,7 +63,7 @@ def misunderstanding(w: World) -> None:
         else "忽然响起敲门声，{f}站在门口，捧着{x.onea}。",
     )
     w.tell(
-        "原来，{f}这几天都在[悄悄|偷偷]给{h}准备生日礼物：{x.one}。",
+        "原来，{f}这几天一直在[悄悄|偷偷]给{h}准备生日礼物：{x.one}。",
         "<f.glad 我们瞒着你，是想给你一个惊喜！>",
         "原来大家躲着{h}，是为了准备生日会，还选好了{x}。",
         "{*idiom:realise@h}，原来朋友们是在为自己准备{x}。",
@@ -70,7 +72,7 @@ def misunderstanding(w: World) -> None:
         "{h}[又哭又笑|红着脸]，连声说对不起。",
         "<h.sorry 对不起，我错怪你们了。>",
         "{h}{*mood:embarrassed.very}，紧紧抱住了{f}。",
-        "{*idiom:relief@h}，和大家一起吃起了{*food:cake,-drink}。",
+        "{*idiom:relief@h}，和大家一起吃起了{*food:cake}。",
     )
     w.more(
         "那天，大家吃了{*food:snack,-drink}，唱了歌，{h}觉得自己是最幸福的。",
@@ -93,7 +95,7 @@ def promise(w: World) -> None:
     bad = w.flag("坏结局", 0.35)
     w.tell(
         "{h}答应{f}，[下午|第二天]在{p.in}见面，[一起玩{x}|把{x}借给{f}]。",
-        "<f.ask 明天在{p.in}等我，好吗？>{h}[一口答应|点了点头]。",
+        "<f.ask 明天在{p.in}等我，好吗？>{h}马上{*action:consent}了。",
         "{h}和{f}说好了，[明天|星期天]带着{x}到{p.in}碰头。"
         if not w.animals
         else "{h}和{f}说好了，明天带着{x}到{p.in}碰头。",
@@ -103,7 +105,7 @@ def promise(w: World) -> None:
         "可是到了时候，{h}只顾着{*activity:indoor,play}，把这事忘得一干二净。",
         "谁知{h}[睡过了头|玩得太高兴]，忘了约定。",
         "第二天，{h}在家{*activity:indoor,quiet,play}，早把约定丢到了脑后。",
-        "那天，{h}得到了{*thing:toy,gift.one}，一玩就忘了时间。",
+        "那天，{h}得到了{*thing:toy,gift,-paper.one}，一玩就忘了时间。",
     )
     w.more(
         "{sky}，{f}早早就来了，一直朝路口张望。",
@@ -112,11 +114,11 @@ def promise(w: World) -> None:
     w.tell(
         "{*idiom:look@f}，可是连{h}的影子也没有。",
         "{f}站在{p.in}，{*manner:look}地看着每一条路。",
-        "{f}在{p.in}等了又等，[腿都站酸了|太阳都快下山了]。",
+        "{f}在{p.in}等了又等，[腿都站酸了|天都快黑了]。",
         "{f}一个人等到天黑，{*mood:downcast.very}。"
         if not w.animals
         else "{f}孤零零地等到天黑，{*mood:downcast.very}。",
-        "太阳一点一点落下去，{f}还在{p.in}[等着|走来走去]。",
+        "天色一点一点暗下来，{f}还在{p.in}[等着|走来走去]。",
         "{f}等啊等，等来的只有{*animal:bird,small.one}。",
     )
     w.more(
@@ -125,8 +127,8 @@ def promise(w: World) -> None:
     )
     w.para()
     w.tell(
-        "晚上，{h}看见{x}，[猛地|一下子]想起来了！",
-        "直到[天黑|吃晚饭]，{h}才[一拍脑袋|想起]约定。",
+        "晚上，{h}一看见{x}，就[猛地|一下子]想了起来！",
+        "直到[天黑|吃晚饭]，{h}才[猛然想起|想起来]还有一个约定。",
         "<h.worry 糟了，我忘了和{f.call}约好的事！>",
         "等{h}想起来，[天已经黑了|已经太晚了]。",
     )
@@ -150,7 +152,7 @@ def promise(w: World) -> None:
         )
         return
     w.tell(
-        "{h}拿起{x}[就跑|冲出门去]，跑得[满头大汗|上气不接下气]。",
+        "{h}拿起{x}[就跑|冲出门去]，[满头大汗|上气不接下气]地找到了{f}。",
         "{h}一路飞奔到{p.in}，{f}竟然还在那里。",
         "{h}马上去找{f}，[红着脸|低着头]认错。",
         "{*idiom:rush@h}，终于找到了{f}。",
@@ -185,13 +187,13 @@ def borrowed(w: World) -> None:
     w.friend("f")
     if w.chance(0.6):
         w.pick("x", "thing", "book", "gift")
-        w.let("harm", "被撕破了一页", "掉进水里，湿透了", "沾上了一大块墨水", "被{*animal:pet,runs}咬破了角")
+        w.let("harm", "被撕破了一页", "掉进水里，湿透了", "沾上了一大块墨水", PET_BIT if not w.animals else "折坏了角")
     else:
-        w.pick("x", "thing", "wearable", "gift", "-toy")
-        w.let("harm", "破了一个洞", "掉进了泥坑", "沾满了油", "被{*animal:pet,runs}咬坏了")
+        w.pick("x", "thing", "clothes", "gift", "-sport")
+        w.let("harm", "破了一个洞", "掉进了泥坑", "沾满了油", PET_BIT if not w.animals else "被树枝钩破了")
     w.tell(
         "{when}{h}向{f}借了{x.onea}。",
-        "{f}有{x.onea}，{at}{h}[借来用几天|借走了]。",
+        "{f}有{x.onea}，{at}{h}把它借走了。",
         "<h.ask 你的{x}能借我吗？><f.answer 好的，要小心爱护。>",
         "{f}把心爱的{x}借给了{h}，[叮嘱{h}|请{h}]好好爱护。",
     )
@@ -216,18 +218,18 @@ def borrowed(w: World) -> None:
     if w.flag("坏结局", 0.2):
         w.flag("冲突")
         w.tell(
-            "{h}悄悄把{x}塞回{f}的[书包|柜子]，什么也没说。",
+            "{h}悄悄把{x}塞回{f}的[书包|柜子]里，什么也没说。",
             "{h}骗{f}说，借来的时候就是这样。",
-            "{h}硬说{x}弄丢了，不是自己的错。",
+            "{h}硬说那是别人弄的，不是自己的错。",
         )
         w.tell(
             "{f}发现以后{*mood:angry.very}，和{h}大吵了一架。",
-            "{f}[气得哭了|什么都明白了]，两个吵了起来，再也不来往了。",
+            "{f}[气得哭了|什么都明白了]，和{h}吵了起来，两个再也不来往了。",
             "<f.angry 我再也不借给你东西了！>",
         )
-        w.more("从那以后，谁也不肯把东西借给{h}了。", "{h}一个人走在路上，[后悔极了|心里像压着石头]。")
+        w.more("从那以后，谁也不肯把东西借给{h}了。", "{h}独自走在路上，[后悔极了|心里像压着石头]。")
         w.moral("borrow", probability=0.5)
-        w.sum("{h}弄坏了{f}借给{h}的{x}，还不肯承认，失去了{f}这个朋友。")
+        w.sum("{h}借来{f}的{x}，弄坏了还不肯承认，失去了这个朋友。")
         return
     w.tell(
         "{h}擦干净{x}，又[补了又补|修了半天]，可还是有痕迹。",
@@ -245,12 +247,12 @@ def borrowed(w: World) -> None:
     w.tell(
         "{f}[愣了一会儿|有点难过]，可还是[笑了|原谅了{h}]。",
         "<f.comfort 没关系，你肯说真话就好。>",
-        "{f}看着补好的{x}，说它比原来更[特别|好看]了。",
+        "{f}拍拍{h}，说以后小心一点就好。",
         "{*idiom:mild@f}，说没关系。",
         "{f}{*manner:willing}地原谅了{h}。",
         "{f}摆摆手，拉着{h}一起去{*activity:games}。",
     )
-    w.more("后来，{h}还给{f}做了{*thing:paper,makeable.one}，上面写着谢谢你。", "从此，{h}借了东西都特别小心。")
+    w.more("后来，{h}还给{f}画了{*thing:cards.one}，上面写着谢谢你。", "从此，{h}借了东西都特别小心。")
     w.moral("borrow", "confess", probability=0.35)
     w.sum(
         "{h}弄坏了向{f}借的{x}，勇敢地承认错误，{f}原谅了{h}。",
@@ -266,17 +268,17 @@ def new_pupil(w: World) -> None:
     w.hero("h")
     w.friend("f")
     w.adult("t", "teacher")
-    w.pick("a", "activity", "play", "-night", "-water")
-    w.pick("x", "thing", "toy", "losable")
+    w.pick("a", "activity", "hobby")
+    w.pick("x", "thing", "toy", "losable", "-tool")
     w.put("p", "操场 草坪")
     mocked = w.flag("冲突", 0.3)
-    w.let("start", "开学第一天，", "星期一早上，", "这天早上，{sky}，", "上课铃响了，", "新学期的第一天，{sky}，")
+    w.let("start", "开学第一天，", "星期一早上，", "这天早上，", "新学期的第一天，")
     w.tell(
         "{start}{t}领来了新同学{h}。",
         "{start}班里来了一位新同学，[名字叫|叫]{h}，{h.ta}总是低着头。",
-        "{h}刚搬到这里，{start}第一次走进教室，{*mood:shy.very}。",
-        "新同学{h}一句话也不说，{start}{h.ta}坐在最后一排看着窗外。",
-        "{h}是新来的，谁也不认识，{*mood:lonely.very}。",
+        "{h}刚搬到这里。{start}{h.ta}第一次走进教室，{*mood:shy.very}。",
+        "{start}新同学{h}一句话也不说，坐在最后一排看着窗外。",
+        "{h}是新来的同学，谁也不认识，{*mood:lonely.very}。",
     )
     w.more(
         "教室里有人在说笑，有人在看书，{h}不知道该坐在哪里。",
@@ -286,17 +288,18 @@ def new_pupil(w: World) -> None:
     )
     w.tell(
         "{h}{*manner:sit}地坐着，看着别人{*activity:games}。",
+        "{*idiom:quiet@h}，别人一看过来，{h}就{*action:blush}。",
         "{h}{*manner:timid}地站在门口，不敢进去。",
         "下课了，大家都去{*activity:games}，只有{h}坐着不动。",
         "<t.soft 来，跟大家说说你自己。>可是{h}的声音[像蚊子一样小|小得听不见]。",
-        "{*idiom:shy@h}。",
+        "{*idiom:shy@h}，连自己的名字也没说清楚。",
         "别人在{p.in}玩，{h}站在[墙边|树下]看着。",
         "{h}想跟大家一起玩，又[不敢开口|怕大家不理]。",
     )
     if mocked:
         w.tell(
             "有人笑{h}说话的口音，{h}{*mood:angry.very}，跟那个孩子吵了起来。",
-            "一个孩子抢走了{h}的{x}，{h}气得[满脸通红|直跺脚]。",
+            "一个孩子学{h}说话，故意逗大家笑，{h}气得[满脸通红|直跺脚]，和那个孩子吵了起来。",
         )
     w.more(
         "{h}从书包里拿出{x}，[摸了摸|看了看]，又悄悄放了回去。",
@@ -308,26 +311,26 @@ def new_pupil(w: World) -> None:
         "{f}发现{h}的桌上放着{x}，[高兴地|好奇地]走了过来。",
         "<f.ask 你也喜欢{a}吗？>",
         "{f}坐到{h}身边，递过去{*food:snack,shareable.one}。",
-        "{f}伸出手说：“我们一起玩吧！”",
+        "{f}走过来，伸出手说：“我们一起玩吧！”",
     )
     w.tell(
         "{h}[轻轻地|慢慢]点了点头，脸上露出了笑容。",
         "原来，{h&f}都喜欢{a}，[越说越高兴|一下子有了说不完的话]。",
         "{*idiom:lively@f}，{h}也笑了起来。",
-        "两个拉了钩，一起{*action:glad}。",
-        "{h}教{f}玩{x}，{f}教{h}{*activity:games}。",
+        "{h}使劲点头，两个一起{*action:glad}。",
+        "{h}笑着点点头，教{f}玩起了{x}。",
         "<h.shy 我叫{h}，我也喜欢{a}。>",
     )
     w.more(
-        "其他孩子也围了过来，[你一句我一句|都想看看{x.that}]。",
+        "其他孩子也围了过来，[你一句我一句|都想看看{x}]。",
         "{t}在窗边看着，[满意地笑了|悄悄点了点头]。",
     )
     w.tell(
-        "[放学的时候|那天以后]，{h&f.ta}手拉手走出了校门。",
-        "{*idiom:friends@h}。",
+        "放学的时候，{h&f.ta}手拉手走出了校门。",
+        "从此，{*idiom:friends@h}。",
         "第二天，{h}第一个[来到学校|举手发言]，再也不害羞了。",
-        "{*idiom:play@h}。",
-        "放学的时候，{h}向{f}{*action:greet}，约好明天再见。",
+        "课间的时候，{*idiom:chat@h}。",
+        "放学的时候，{h}向{f}{*action:wave}，约好明天再见。",
         "没过几天，{h}就成了大家的好朋友。",
         "{h}回家对妈妈说：“我有朋友了！”",
     )
@@ -337,7 +340,7 @@ def new_pupil(w: World) -> None:
         "过了几天，{h}带来了好多{*food:snack,shareable,-drink}，和大家一起分着吃。",
         "{h}给从前的朋友写了一封信，说这里也很好。",
     )
-    w.moral("kindword", "brave", "polite", probability=0.3)
+    w.moral("kindword", "brave", probability=0.3)
     w.sum(
         "新来的{h}很害羞，{f}主动和{h}说话，两个成了好朋友。",
         "{h}刚到新学校，没有朋友，后来和{f}成了好朋友。",

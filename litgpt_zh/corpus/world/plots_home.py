@@ -13,15 +13,15 @@ def messy_room(w: World) -> None:
     w.scene(season="any", sky="any")
     w.hero("h")
     w.elder("e")
-    w.pick("x", "thing", "losable", "-toy", "-tool", "-vehicle")
-    w.pick("y", "thing", "toy", "losable")
-    w.pick("z", "thing", "clothes")
+    w.pick("x", "thing", "needed")
+    w.pick("y", "thing", "toy", "losable", "-tool")
+    w.pick("z", "thing", "garment")
     w.put("spot", CORNERS)
     w.tell(
-        "{h}的房间[乱极了|乱成一团]：地上有{y}，床上有{z}，到处都是{*thing:paper,losable}。",
+        "{h}的房间[乱极了|乱成一团]：地上有{y}，床上有{z}，到处都是{*thing:scraps}。",
         "{h}从来不收拾屋子，{y}和{z}堆得像小山一样。",
         "{*idiom:careless@h}，屋里到处是{y}和{z}。",
-        "{when}{e}推开{h}的房门，差点被地上的{y.that}绊倒。",
+        "{when}{e}推开{h}的房门，差点被地上的{y}绊倒。",
         "{h}玩完{y}总是随手一扔，{at}屋里[连下脚的地方都没有|又堆满了东西]。",
         "{h}是个{*trait:good}的孩子，就是不爱收拾，{y}扔得满地都是。",
     )
@@ -31,23 +31,23 @@ def messy_room(w: World) -> None:
     )
     w.tell(
         "{when}{h}要用{x}，却怎么也找不到。",
-        "[这天|第二天]，{h}[急着出门|要用{x}]，可是{x}不知道丢在哪里了。",
-        "{h}忽然想起{x.that}，翻了[半天|好久]也没找到。",
+        "{when}{h}急着要用{x}，可是{x}不知道丢在哪里了。",
+        "{when}{h}要用{x}，可是翻了[半天|好久]也没找到。",
         "<h.worry 我的{x}呢？谁看见我的{x}了？>",
     )
     w.tell(
-        "{h}翻开{z}，搬开{y}，{*mood:worried.very}。",
+        "{h}掀开{z}，挪开{y}，还是没有找到，{*mood:worried.very}。",
         "{h}[这里翻翻，那里找找|越找越急]，屋子更乱了。",
         "{*idiom:flurry@h}，东西扔得到处都是。",
-        "{h}{*manner:pull}地翻着抽屉，{x}还是没有出来。",
-        "{h}急得[坐在地上哭了起来|满头大汗]，眼看就要[迟到|来不及]了。",
+        "{h}把抽屉翻了个遍，{x}还是没有出来。",
+        "{h}急得[坐在地上哭了起来|满头大汗]，眼看就要来不及了。",
     )
     w.para()
     if w.flag("坏结局", 0.2):
         w.tell(
             "等{h}找到{x}，大家已经出发了，{h.ta}只好[留在家里|独自站在门口]。",
             "{h}一脚踩在了{x}上，{x}弄得脏脏的，不能用了。",
-            "直到天黑，{x}也没有找到，{h}{*mood:regretful.very}。",
+            "直到天黑，{x}也没有找到，{h}觉得{*mood:pity.very}。",
         )
         w.more("{h}望着满地的东西，[后悔得低下了头|第一次觉得这屋子真乱]。", "窗外传来伙伴们的笑声，{h}听了更难过了。")
         w.moral("tidy", probability=0.5)
@@ -57,16 +57,16 @@ def messy_room(w: World) -> None:
         )
         return
     w.tell(
-        "<e.say 先把房间收拾好，{x}自己就会出来。>",
-        "{e}没有[批评|责怪]{h}，只说：“[一样一样收|我们一起收]吧。”",
-        "{e}让{h}[一边收拾一边找|从门口开始，一样一样地收拾]。",
+        "<e.say 先把房间收拾好，东西自己就会出来。>{h}只好动起手来。",
+        "{e}没有[批评|责怪]{h}，陪{h}一样一样地收拾起来。",
+        "{h}听了{e}的话，从门口开始，一样一样地收拾。",
         "{h}{*manner:tidy}地收拾起来，一样一样放好。",
         "{h}没有办法，只好{*manner:tidy}地收拾起来。",
     )
     w.some(
-        "{h}把{z}叠好，把{y}放进[箱子|盒子|柜子|篮子]里，[又扫了地|还擦了桌子]。",
-        "书放回书架，{z}挂进柜子，{h}累得[出了一身汗|直喘气]。",
-        "{h}一边{*activity:chore,indoor}，一边哼着歌，屋子[慢慢|一点一点]变干净了。",
+        "{h}把{y}放进[箱子|柜子|篮子]里，摆得{*manner:neat}，[又扫了地|还擦了桌子]。",
+        "书放回书架，{z}放进柜子，{h}累得[出了一身汗|直喘气]。",
+        "{h}一边哼着歌，一边{*activity:clean}，屋子[慢慢|一点一点]变干净了。",
     )
     w.tell(
         "收着收着，{x}[果然在{spot}|就在{spot}]露了出来！",
@@ -81,7 +81,7 @@ def messy_room(w: World) -> None:
         "从此，{h}用完东西都放回原来的地方。",
         "{e}竖起大拇指，{h}[不好意思地笑了|笑得像朵花]。",
         "{h}看看整齐的房间，{*mood:glad.very}。",
-        "{h}做了{*thing:paper,makeable.one}贴在墙上，提醒自己天天收拾。",
+        "{h}写了{*thing:notices.one}贴在墙上，提醒自己天天收拾。",
     )
     w.moral("tidy", probability=0.4)
     w.sum(
@@ -93,10 +93,10 @@ def messy_room(w: World) -> None:
 @plot("怕黑")
 def dark(w: World) -> None:
     """A shadow in the night frightens; a light shows what it is."""
-    w.scene(season="any", day="night")
+    w.scene(season="any", day="night", occasions="睡觉以前")
     w.hero("h")
     w.elder("e")
-    w.pick("x", "thing", "clothes")
+    w.pick("x", "thing", "hanging")
     w.pick("l", "thing", "nightlight")
     w.let("noise", "{*sound:eerie}")
     w.flag("转折")
@@ -108,6 +108,7 @@ def dark(w: World) -> None:
         )
     else:
         w.tell(
+            "{h}有点{*trait:timid}，天一黑就不敢出门。",
             "{h}什么都不怕，就怕黑。",
             "{when}{h}躺在床上，怎么也睡不着。",
             "{when}灯一关，屋里[黑漆漆的|什么也看不见]，{h}用被子蒙住了头。",
@@ -117,7 +118,7 @@ def dark(w: World) -> None:
         )
     w.tell(
         "半夜里，窗边传来{noise}的声音，墙上有一个[大大的|怪怪的]黑影。",
-        "忽然，{h}看见墙角[站着|蹲着]一个黑影，还有{noise}的声音。",
+        "忽然，{h}看见墙角[站着|蹲着]一个黑影，还听见{noise}的声音。",
         "{noise}，{noise}！是什么在响？{h}看见一个黑影晃来晃去。",
         "月光下，一个[又高又瘦|又大又黑]的影子一动一动，好像要走过来。",
     )
@@ -125,9 +126,9 @@ def dark(w: World) -> None:
         "{*idiom:scared@h}。",
         "{h}吓得直{*action:shake}。",
         "{h}心里发毛，忍不住{*action:shake}。",
-        "{h}吓得赶紧{*action:dodge}，连大气也不敢出。",
+        "{h}吓得连大气也不敢出。",
         "<h.cry 有[妖怪|怪物]，快来呀！>",
-        "{h}抱紧了{*thing:toy,soft}，心{*sound:heart}地跳。",
+        "{h}抱紧了{*thing:cuddle}，心{*sound:heart}地跳。",
     )
     w.more(
         "{h}数着自己的心跳，一下，两下，三下，[黑影还在那里|天却怎么也不亮]。",
@@ -151,17 +152,21 @@ def dark(w: World) -> None:
         )
     if hint:
         w.tell(
-            "原来，黑影就是{h}睡前[放|挂]在那里的{x}！",
-            "{h}一看，[忍不住笑了|松了一口气]：那不是睡前搭好的{x}吗？",
-            "哪里有什么怪物，只有{h}自己[放|挂]的{x.that}。",
+            "原来，黑影就是{h}睡前放在那里的{x}！",
+            "{h}一看，[忍不住笑了|松了一口气]：那不是睡前放好的{x}吗？",
+            "哪里有什么怪物，只有{h}自己放的{x}。",
         )
     else:
         w.tell(
             "原来，那只是挂在墙上的{x}。",
             "灯光下，黑影变成了{x.onea}，[响声|声音]是风吹出来的。",
-            "原来是{*animal:pet,small,runs.one}在[玩|咬]{x.one}。",
+            "原来是{*animal:pet,small,runs.one}在[玩|咬]{x.one}。"
+            if not w.animals
+            else "原来，那只是挂在墙上的{x.one}。",
             "哪里是什么怪物，分明是窗外的{*plant:tree,climbable.one}在摇。",
-            "{h}走近一看，是{*animal:small,gentle,insect.one}停在灯上，影子变得好大好大。",
+            "{h}走近一看，是{*animal:small,gentle,insect,flies.one}停在窗户上，影子变得好大好大。"
+            if w.now.season != "winter"
+            else "{h}走近一看，那不过是挂在窗边的{x.one}。",
         )
     w.more(
         "<e.soft 很多可怕的东西，看清楚了就不可怕。>" if not alone else "{h}拍拍胸口，觉得自己刚才真[傻|好笑]。",
@@ -187,7 +192,7 @@ def dark(w: World) -> None:
 @plot("厨房里的错误")
 def kitchen(w: World) -> None:
     """Cooking for the family, a mix-up of jars; it ends as laughter or an unlooked-for dish."""
-    w.scene(season="any", sky="any")
+    w.scene(season="any", sky="any", occasions="午睡 母亲节 儿童节 元旦")
     w.hero("h")
     w.elder("e")
     w.pick("x", "food", "cookable", "cake" if w.chance(0.5) else "bread")
@@ -196,7 +201,6 @@ def kitchen(w: World) -> None:
         "盐当成了糖",
         "醋当成了水",
         "辣椒粉当成了可可粉",
-        "洗衣粉当成了面粉",
         "酱油当成了糖浆",
         "胡椒当成了芝麻",
     )
@@ -207,19 +211,19 @@ def kitchen(w: World) -> None:
         "{h}从没做过饭，{at}却说要做{x}。",
     )
     w.tell(
-        "{h}[系上围裙|挽起袖子]，拿出[大碗|勺子|盆子]和{*food:grows=k2}，{*manner:work}地干了起来。",
-        "{h}找出一个大碗，倒进面粉，[又加水，又打蛋|弄得满脸都是白粉]。",
+        "{h}[系上围裙|找来面粉]，拿出[大碗|勺子|盆子]，{*manner:work}地干了起来。",
+        "{h}找出一个大碗，倒进面粉，[又加水，又搅拌|弄得满脸都是白粉]。",
         "{h}一边哼歌，一边搅面糊，[手酸了也不停|忙得可高兴了]。",
-        "锅里{*sound:stream}地响，{h}忙得[团团转|满头大汗]。",
+        "锅里{*sound:boil}地响，{h}忙得[团团转|满头大汗]。",
     )
     w.more(
-        "{h}没有看清瓶子上的字，也没有[问一问|尝一尝]。",
+        "{h}没有看清瓶子上的字，也没有问一问。",
         "面糊溅到了[桌子|凳子|炉台]上，地上也[湿了一片|白了一片]。",
         "{h}偷偷尝了一口生面糊，[皱起了眉头|觉得味道有点怪]，可又想：[烤熟就好了|也许就是这样]。",
     )
     w.tell(
         "可是{h}太着急，把{wrong}。",
-        "{*idiom:backfire@h}，把{wrong}。",
+        "{*idiom:backfire@h}，竟然把{wrong}。",
         "谁知道，{h}一不小心把{wrong}。",
         "{h}[手一滑|没看清]，把{wrong}，自己还不知道。",
     )
@@ -236,11 +240,12 @@ def kitchen(w: World) -> None:
         "{*idiom:shame@h}。",
         "{h}这才发现自己拿错了瓶子，{*mood:downcast.very}。",
     )
-    if w.flag("转折", 0.35):
+    twist = w.flag("转折", 0.35)
+    if twist:
         w.tell(
             "没想到，{e}又吃了一口，说这{x}的味道很特别，[后来竟成了家里的名菜|邻居们都来学]。",
-            "谁知{e}哈哈大笑：{e.ta}小时候第一次做{x}，也放错了一样的东西！",
-            "可是{e}把{x}[切开|掰开]加上{*food:fruit}，竟然变得好吃极了。",
+            "谁知{e}哈哈大笑，说自己小时候第一次做{x}，也放错了东西！",
+            "可是{e}把{x}[切开|掰开]，加上{*food:fruit}，竟然变得好吃极了。",
         )
     else:
         w.tell(
@@ -250,18 +255,27 @@ def kitchen(w: World) -> None:
             "{e}笑着擦掉{h}脸上的面粉，陪{h.ta}又做了一锅。",
             "{e}说，{h}的心意比{x}还甜。",
         )
-    w.more(
-        "这一回，{h}每放一样东西，都先[闻一闻，看一看|问清楚]。",
-        "{h}在每个瓶子上都贴了纸条，写上了名字。",
-    )
-    w.tell(
-        "这一次，{x}又香又软，大家都{*mood:glad.very}。",
-        "{*idiom:relish@e}，直夸{h}能干。",
-        "{*idiom:learnt@h}。",
-        "{*idiom:relief@h}，全家[笑成一团|吃得干干净净]。",
-        "从此，{h}做事都要先看清楚。",
-        "那天的厨房里，[笑声|香味]飘出了好远。",
-    )
+    if twist:
+        w.more("从那以后，{h}每放一样东西，都先[闻一闻，看一看|问清楚]。")
+        w.tell(
+            "{h}{*mood:glad.very}，[笑出了声|一下子不难过了]。",
+            "{*idiom:relief@h}，大家笑成一团。",
+            "从此，{h}做事都要先看清楚。",
+            "那天的厨房里，笑声飘出了好远。",
+        )
+    else:
+        w.more(
+            "这一回，{h}每放一样东西，都先[闻一闻，看一看|问清楚]。",
+            "{h}在每个瓶子上都贴了纸条，写上了名字。",
+        )
+        w.tell(
+            "这一次，{x}又香又软，大家都{*mood:glad.very}。",
+            "这一次，{*idiom:relish@e}，直夸{h}能干。",
+            "这一次，{x}做得好极了，{*idiom:learnt@h}。",
+            "{*idiom:relief@h}，大家[笑成一团|吃得干干净净]。",
+            "从此，{h}做事都要先看清楚。",
+            "那天的厨房里，[笑声|香味]飘出了好远。",
+        )
     w.moral("care", "wait", probability=0.35)
     w.sum(
         "{h}做{x}时把{wrong}，虽然出了错，最后大家还是很开心。",
@@ -272,12 +286,12 @@ def kitchen(w: World) -> None:
 @plot("阁楼里的宝贝")
 def attic(w: World) -> None:
     """Cleaning brings an old keepsake to light, and with it a story of long ago."""
-    w.scene(season="any", sky="any")
+    w.scene(season="any", sky="any", occasions="午睡")
     w.hero("h")
     w.elder("e")
-    w.pick("x", "thing", "keepsake", "losable")
-    w.pick("y", "thing", "losable", "-paper")
-    w.pick("z", "thing", "losable", "-paper")
+    w.pick("x", "thing", "keepsake", "losable", "gift", "-sport")
+    w.pick("y", "thing", "losable", "-paper", "toy")
+    w.pick("z", "thing", "losable", "-paper", w.choice("clothes", "tool", "instrument", "container"))
     w.put("p", "阁楼 地下室 储藏室 仓库 车库 谷仓")
     w.tell(
         "{when}{h}帮{e}{*activity:clean}，在{p.in}发现了一个旧箱子。",
@@ -286,7 +300,7 @@ def attic(w: World) -> None:
         "{when}{h}{*manner:sneak}地走进{p}，里面堆满了旧东西。",
         "下雨天不能出门，{h}就到{p.in}[寻宝|翻东西]去了。"
         if w.now.sky == "rainy"
-        else "{when}{h}爬进{p}，想找{y.one}。",
+        else "{when}{h}走进{p}，想找一样东西。",
     )
     w.tell(
         "打开箱子一看，里面有{y.one}、{z.one}，最下面压着{x.one}。",
@@ -336,7 +350,7 @@ def attic(w: World) -> None:
     w.tell(
         "{e}把{x}[送给了|交给]{h}，{h}把它放在床头。",
         "{h}把{x}擦得[干干净净|亮亮的]，摆在了[书架|窗台]上。",
-        "{*idiom:marvel@h}。",
+        "{h}这才知道，旧东西里也藏着故事。",
         "{h}{*mood:surprised.very}，原来{e}也有过小时候。",
         "从此，{h}每次看见{x}，都会想起这个故事。",
     )

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 from litgpt_zh.corpus.world.engine import World, plot
+from litgpt_zh.corpus.world.groups import land_heroes
 
-COVERS = "毛巾 手帕 围巾 毯子 毛毯 棉袄 丝巾 头巾 毛衣 外套 浴巾 披肩 棉被 小被子 抹布 桌布 帽子"
+#: What is sown: plants that grow from a seed within the year.
+SEEDS = (
+    "向日葵 太阳花 牵牛花 葫芦 丝瓜 黄瓜 西瓜 南瓜 冬瓜 玉米 豌豆 蚕豆 黄豆 绿豆 萝卜 白菜 菠菜 油菜 青菜 生菜 茄子 青椒 "
+    "辣椒 棉花 高粱 小麦 胡萝卜 苦瓜 香瓜 花生 芹菜 蒲公英 凤仙花 鸡冠花"
+)
+#: A character of the names of those who sleep through the winter or fly south.
+AWAY = frozenset("蛙龟猬熊蛇獾蜥壁燕雁鹤")
+COVERS = "毛巾 手帕 围巾 毯子 毛毯 棉袄 丝巾 头巾 毛衣 外套 浴巾 披肩 棉被 小被子 帽子"
 
 
 @plot("种种子")
 def seed(w: World) -> None:
     """A seed is planted; the impatient dig it up, the patient see it bloom."""
-    w.scene(season="spring")
+    w.scene(season="spring", occasions="植树节")
     w.hero("h")
     w.friend("f")
-    w.pick("x", "plant", "flower", "pot", "-vine") if w.chance(0.5) else w.put(
-        "x", "向日葵 太阳花 草莓苗 番茄苗 豆苗 牵牛花 玉米苗 南瓜藤 葫芦 西瓜苗"
-    )
+    w.put("x", SEEDS)
     w.put("p", "院子 后院 花园 菜园 小院 花圃 花坛 菜地 农场 果园")
     dig = w.flag("坏结局", 0.2)
     w.tell(
         "{when}{h}和{f}在{p.in}[种下了|埋下了]{x}的种子。",
         "{when}{h}得到了一包{x}的种子，[小心地|马上]种在了{p.in}。",
-        "{f}送给{h}一颗{x}的种子，{at}{h}把它种在了{p.in}。",
+        "{when}{f}送给{h}一颗{x}的种子，{h}把它种在了{p.in}。",
         "{when}{h}{*manner:handle}地挖了一个小坑，把{x}的种子放了进去。",
     )
     w.tell(
         "第二天，{h}跑去看，土里什么也没有。",
         "一天，两天，三天，{h}[天天去看|等啊等]，种子一动也不动。",
         "{h}每天都问：“你怎么还不发芽？”",
-        "{h}{*manner:beg}地望着泥土，什么也没有等到。",
+        "{h}眼巴巴地望着泥土，什么也没有等到。",
         "{h}[蹲在地上|趴在土边]看了半天，{*mood:impatient.very}。",
         "过了好几天，地里还是光秃秃的，{h}{*mood:impatient.very}。",
     )
@@ -70,17 +76,17 @@ def seed(w: World) -> None:
     w.tell(
         "[终于|有一天]，土里冒出了一点绿色！",
         "一场春雨过后，嫩嫩的小芽[钻了出来|伸出了头]。",
-        "日子{*manner:bit}地过去，绿绿的小芽钻了出来。",
+        "日子{*manner:bit}过去了，绿绿的小芽钻了出来。",
         "[半个月|十天]后，小芽[顶开泥土|探出了头]，绿得发亮。",
         "这天早上，{h}看见土里钻出了两片小叶子。",
     )
     w.tell(
-        "过了些日子，{x}长得[又高又壮|好极了]，引来了{*animal:insect,flies,gentle.one}。",
-        "{*idiom:content@h}。",
-        "{h}高兴得忍不住{*action:glad}。",
-        "{*idiom:glad@h}，[跑去告诉|拉来了]{f}。",
+        "过了些日子，{x}长得[又高又壮|好极了]，引来了{*animal:visitor.one}。",
+        "{x}越长越高，{*idiom:content@h}。",
+        "{h}看着一天天长大的{x}，高兴得忍不住{*action:glad}。",
+        "{h}跑去告诉{f}，两个守着{x}看了又看。",
         "<h.glad 快看，它长出来了！>",
-        "夏天，{p.in}的{x}[长满了|开得正好]，{h}送了一些给{f}。",
+        "到了夏天，{p.in}的{x}长得真好，{h}和{f}天天去看。",
     )
     w.more("{h}把最好的种子收起来，[明年|来年]还要再种。", "路过的{*animal:bird,small,flies}停在旁边，唱起了歌。")
     w.moral("seed", probability=0.4)
@@ -95,7 +101,7 @@ def rescue(w: World) -> None:
     """A small creature is hurt; it is nursed and set free, and returns."""
     w.hero("h")
     w.elder("e")
-    w.pick("a", "animal", "bird", "small", "flies")
+    w.pick("a", "animal", "bird", "small", "flies", "-sea", "-swims")
     w.put("x", COVERS)
     w.place("p", "stroll")
     w.tell(
@@ -105,12 +111,12 @@ def rescue(w: World) -> None:
         "大风过后，{h}在{p.in}捡到一只[发抖|受伤]的{a}。",
     )
     w.tell(
-        "{h}{*manner:hold}地抱着它，一路跑回家。",
+        "{h}{*manner:handle}地抱着它，一路走回家。",
         "{h}{*manner:handle}地把它[捧|抱]起来，用{x}包好。",
         "<h.soft 别怕，我会帮你的。>",
         "{h}{*mood:worried.very}，赶紧把它带回了家。",
         "{a}吓得[直叫|缩成一团]，{h}轻轻摸了摸它的头。",
-        "{h}脱下外套，把{a}包在里面。",
+        "{h}用{x}把{a}包好，带回了家。",
     )
     w.more(
         "{e}看了看，说翅膀折断了，要养好些日子才行。",
@@ -128,7 +134,7 @@ def rescue(w: World) -> None:
     w.some(
         "有一天，{a}忽然不吃东西了，{h}急得[直掉眼泪|坐立不安]。",
         "夜里{h}起来好几次，看看{a}[睡得好不好|冷不冷]。",
-        "{h}连{*activity:games}都不去了，天天守着它。",
+        "{h}连玩也不去了，天天守着它。",
     )
     sad = w.flag("坏结局", 0.1)
     if sad:
@@ -151,15 +157,15 @@ def rescue(w: World) -> None:
     w.tell(
         "{h}虽然舍不得，还是[打开窗|松开手]，让它飞走了。",
         "{a}在{h}头上绕了三圈，飞向了{*place:wild}。",
-        "{*idiom:part@a}。",
+        "{*idiom:part@h}，看着{a}飞走了。",
         "{h}挥着手，看它飞得越来越高。",
         "{a}飞走了，{h}心里又高兴又舍不得。",
     )
     if w.flag("转折", 0.45):
         w.tell(
-            "没想到第二年春天，窗外又响起{*sound:bird}的叫声，它带着一家子回来了！",
-            "谁知第二天，{a}又飞回来，嘴里衔着{*nature:pickup,light.one}，放在了{h}的窗台上。",
-            "没想到，几天后{h}在{*place:wild.in}迷了路，正是{a}飞来，把{h.ta}带回了家。",
+            "没想到第二年春天，窗外又响起{*sound:bird}的叫声，{a}带着一家子回来了！",
+            "谁知第二天，{a}又飞回来，嘴里衔着{*nature:beak.one}，放在了{h}的窗台上。",
+            "没想到，几天后{h}在{*place:wild.in}迷了路，正是{a}飞来，把{h}带回了家。",
         )
     w.more("从此，每天早上都有{a}在窗外唱歌。", "{h}把{x}留着，说不定哪天{a}还会回来。")
     w.moral("animals", "help", probability=0.3)
@@ -172,9 +178,12 @@ def rescue(w: World) -> None:
 @plot("雪人")
 def snowman(w: World) -> None:
     """A snowman is made a friend, and the sun comes."""
-    w.scene(season="winter", sky="snowy", day="morning")
+    w.scene(season="winter", sky="snowy", day="morning", occasions="新年 元旦 圣诞 寒假")
+    if w.animals:
+        w.folk = [animal for animal in land_heroes(w.lexicon) if not AWAY & set(animal.word)]
     w.hero("h")
     w.friend("f")
+    w.folk = ()
     w.put("x", "围巾 丝巾 头巾 披肩 毛巾 纱巾 手帕")
     w.put("nose", "胡萝卜 红辣椒 玉米 松果 红萝卜")
     w.place("p", "yard")
@@ -185,8 +194,8 @@ def snowman(w: World) -> None:
         "下雪了！{h}和{f}跑到{p.in}，堆起了雪人。",
     )
     w.tell(
-        "{h&f.ta}用{nose}做鼻子，用{*nature:pickup,ground.two}做眼睛。",
-        "雪人有{nose}做的鼻子，头上还戴着{*thing:container,-fragile.one}。",
+        "{h&f.ta}用{nose}做鼻子，用{*nature:eyes.two}做眼睛。",
+        "雪人有{nose}做的鼻子，头上还扣着{*thing:buckets.one}。",
         "{h}给它安上{nose}当鼻子，{f}给它画上嘴巴。",
         "{f}找来{nose}做鼻子，{h}折来两根树枝当手。",
     )
@@ -231,7 +240,7 @@ def snowman(w: World) -> None:
             "忽然，雪人开口说话了，{h}{*mood:surprised.very}。",
         )
         w.tell(
-            "雪人带着{h}飞上夜空，看见了{*nature:sky,light,-season.one}。",
+            "雪人带着{h}飞上夜空，看见了好多好多星星。",
             "雪人拉着{h}在雪地上滑呀滑，一直滑到山那边。",
             "{h}和雪人[打雪仗|滚雪球|滑雪橇]，一点也不冷。",
         )
@@ -253,7 +262,7 @@ def snowman(w: World) -> None:
         )
         w.tell(
             "{h}朝着雪人走，平平安安回到了家。",
-            "{h}抱住雪人说：“谢谢你带我回家。”",
+            "{h}朝着雪人跑，终于到了家，抱住雪人说了好多声谢谢。",
             "{h}顺着雪人的方向，很快找到了家门。",
         )
         w.sum("{h}和{f}堆了雪人，后来{h}在雪里迷路，靠着雪人找到了家。")
@@ -270,17 +279,17 @@ def release(w: World) -> None:
     if land:
         w.put(
             "a",
-            "萤火虫 蝴蝶 蜻蜓 知了 瓢虫 蜗牛 蟋蟀 蝈蝈 红蜻蜓 花蝴蝶 金龟子 七星瓢虫 小蜗牛 螳螂 天牛 毛毛虫 蚱蜢 独角仙 小虫子 白蝴蝶 甲虫 飞蛾 小瓢虫 蝉",
+            "萤火虫 蝴蝶 蜻蜓 知了 瓢虫 蜗牛 蟋蟀 蝈蝈 红蜻蜓 花蝴蝶 金龟子 七星瓢虫 小蜗牛 螳螂 天牛 毛毛虫 蚱蜢 独角仙 白蝴蝶 甲虫 小瓢虫 蝉",
         )
         w.place("p", "stroll")
     else:
         w.put("a", "小鱼 蝌蚪 小青蛙 小虾 小螃蟹 小乌龟 泥鳅 小蝌蚪 螃蟹 田螺 小泥鳅 金鱼")
         w.put("p", "水边 河岸 溪边 河边 湖边 水塘 河滩 水渠 池塘 荷塘 岸边 海滩 沙滩")
-    w.put("x", "玻璃瓶 小瓶子 许愿瓶 玻璃杯 鱼缸 杯子 茶杯 瓷碗 陶罐 花盆 漂流瓶 木碗 水桶 茶壶 碗")
+    w.put("x", "玻璃瓶 小瓶子 许愿瓶 玻璃杯 杯子 茶杯 瓷碗 陶罐 漂流瓶 木碗 水桶" + ("" if land else " 鱼缸"))
     w.tell(
         "{when}{h}在{p.in}捉到了{a.one}。",
         "{when}{h}在{p.in}看见{a.one}，[悄悄走过去|踮起脚]，一下子捉住了它。",
-        "{h}最喜欢{a}，{at}{h.ta}在{p.in}捉到了{a.one}。",
+        "{h}最喜欢{a}，{at}{h}在{p.in}捉到了{a.one}。",
         "{when}{p.in}有好多{a}，{h}捉了{a.one}。",
     )
     w.tell(
@@ -290,22 +299,22 @@ def release(w: World) -> None:
         "<h.glad 以后你就住在我家吧！>{h}把它放进了{x}。",
     )
     w.more(
-        "{h}给它[喂草叶|放了一片叶子]，可它看也不看一眼。",
-        "{h}趴在桌上看它，连{*food:cooked}也忘了吃。",
+        "{h}给{a}放了一片叶子，{a}看也不看一眼。",
+        "{h}趴在桌上看着{a}，连{*food:cooked}也忘了吃。",
     )
     w.tell(
         "可是第二天，{a}[一动也不动|没精打采的]。",
         "过了一夜，{a}不[动|吃东西]了，缩在角落里。",
-        "慢慢地，{a}越来越没力气了。",
-        "{h}叫它，它不动；{h}敲{x}，它也不理。",
+        "没过多久，{a}就越来越没力气了。",
+        "{h}叫{a}，{a}不动；{h}敲{x}，{a}也不理。",
     )
     w.para()
     w.tell(
         "{h}{*mood:worried.very}，跑去问{e}。",
         "<h.ask {e.call}，它是不是病了？>",
-        "{*idiom:doubt@h}。",
+        "{*idiom:baffled@h}，捧着{x}去问{e}。",
         "{h}急得[直掉眼泪|直跺脚]。",
-        "{h}难过地看着它，[不知道|想不出]是怎么回事。",
+        "{h}难过地看着{a}，[不知道|想不出]是怎么回事。",
     )
     w.tell(
         "<e.soft 它想家了，它的家在外面。>",
@@ -315,7 +324,7 @@ def release(w: World) -> None:
     )
     bad = w.flag("坏结局", 0.12)
     if bad:
-        w.tell("{h}舍不得，想再留一天，可是第二天，{a}再也不动了。", "{h}犹豫了一夜，等{h.ta}想放它走时，已经太晚了。")
+        w.tell("{h}舍不得，想再留一天，可是第二天，{a}再也不动了。", "{h}犹豫了一夜，等{h}想放它走时，已经太晚了。")
         w.tell("{h}哭了，把它埋在花下，后悔极了。", "{h}抱着空空的{x}，{*mood:downcast.very}。")
         w.moral("animals", probability=0.5)
         w.sum("{h}捉了{a}关在{x}里，没有及时放走，它再也没有醒来，{h}很后悔。")
@@ -329,7 +338,7 @@ def release(w: World) -> None:
     w.tell(
         "{a}在{h}身边[转了一圈|停了一会儿]，才慢慢离开。",
         "{a}动了动，很快不见了，{h}的心里却{*mood:glad.very}。",
-        "{h}挥挥手，觉得自由的{a}才最美。",
+        "{h}挥挥手，觉得自由自在的{a}才最美。",
         "后来，{h}常常来{p.in}看它们，再也不捉了。",
     )
     if land and w.flag("转折", 0.3):

@@ -3,61 +3,70 @@
 from __future__ import annotations
 
 from litgpt_zh.corpus.world.engine import World, plot
+from litgpt_zh.corpus.world.groups import land_heroes
 
-FORESTS = "森林 树林 竹林 松树林 丛林 桦树林 枫树林 大山 山谷 峡谷 小树林 果林 雨林 草原 玉米地 桃花林"
+FORESTS = "森林 树林 竹林 松树林 丛林 桦树林 枫树林 大山 山谷 小树林 果林 密林 桃花林 梅林"
+#: What the wind can carry off, and what only a throw can.
+LIGHT, THROWN = "风筝 纸飞机 竹蜻蜓 滑翔机模型", "飞盘 羽毛球 皮球 弹力球 毽子 沙包"
 
 
 @plot("挂在树上的东西")
 def stuck_kite(w: World) -> None:
     """A toy flies up into a tree; several ways fail before one works."""
-    w.scene()
+    w.scene(occasions="春游 秋游 儿童节")
+    if w.animals:
+        w.folk = [animal for animal in land_heroes(w.lexicon) if animal.has("-flies", "-climbs")]
     w.hero("h")
     w.friend("f")
-    w.put("x", "风筝 纸飞机 飞盘 气球 羽毛球 皮球 竹蜻蜓 滑翔机模型 弹力球 毽子 沙包")
-    w.pick("t", "plant", "tree", "climbable", "-vine")
+    w.folk = ()
+    light = w.chance(0.5)
+    w.put("x", LIGHT if light else THROWN)
     w.put(
         "t",
         "苹果树 桃树 梨树 枣树 柿子树 柳树 杨树 松树 柏树 枫树 银杏树 梧桐树 榕树 槐树 核桃树 樟树 大橡树 老榕树 玉兰树 李子树 杉树 桑树 栗子树 桂花树 樱桃树 樱花树 海棠树 果树 橘子树 杏树 石榴树 山楂树",
     )
-    w.place("p", "stroll")
+    w.place("p", "play")
     w.tell(
         "{when}{h}和{f}在{p.in}玩{x}。",
-        "{when}{h}带着[新|心爱的]{x}来到{p.in}，{f}也跟来了。",
+        "{when}{h}带着[新的|心爱的]{x}来到{p.in}，{f}也跟来了。",
         "{when}{p.in}真热闹，{h}和{f}玩着{x}，[又跑又笑|开心极了]。",
-        "{h}有一样心爱的玩具，就是{x}，{at}{h.ta}和{f}一起去{p.in}玩。",
+        "{h}最心爱的玩具就是{x}，{at}{h}和{f}把它带到了{p.in}。",
     )
     w.more(
         "{sky}，正是玩{x}的好天气。",
-        "{x}是{h}攒了很久的钱才买的，平时都舍不得玩。",
-        "{h&f.ta}绕着{t}走了一圈又一圈，谁也想不出好办法。",
-        "{f}安慰{h}说，总会有办法的。",
+        "{x}是{h}最心爱的玩具，平时都舍不得玩。",
     )
     w.tell(
-        "忽然一阵[大风|风]吹来，{x}[飞上了高高的{t}|挂在了高高的{t}上]。",
-        "{h}用力太猛，{x}[挂在|卡在]了{t}的树枝上。",
+        "{*sound:gust}一阵风吹来，{x}[飞上了高高的{t}|挂在了高高的{t}上]。"
+        if light
+        else "{f}一使劲，{x}[飞上了高高的{t}|落在了高高的{t}上]。",
+        "{h}用力太大，{x}[挂在|卡在]了{t}的树枝上。",
         "{*sound:dash}的一声，{x}飞到了{t}上，下不来了。",
         "没想到，{x}一下子钻进了{t}的叶子里。",
     )
     w.tell(
         "{h}跳起来够，够不着；{f}用石子扔，也没扔中。",
         "{h}使劲摇树，树叶落了一地，{x}就是不下来。",
-        "{*idiom:think@h}，可是一个办法也不行。",
+        "{*idiom:think@h}，可是什么办法也没有用。",
         "{h&f.ta}{*manner:pull}地摇树干，{x}动也不动。",
         "{h&f.ta}找来一根竹竿，可惜太短了。",
         "{f}想爬上去，爬到一半又滑了下来。",
         "<h.worry 太高了，怎么办呢？>",
     )
     w.more(
+        "{h&f.ta}绕着{t}走了一圈又一圈，谁也想不出好办法。",
+        "{f}安慰{h}说，总会有办法的。",
         "树上的{*animal:bird,small,flies}歪着头，好像在笑{h&f.ta}。",
         "{h}{*mood:worried.very}，在树下走来走去。",
     )
     w.para()
-    kind = w.choice("helper", "animal", "wind", *(() if w.animals else ("together",)))
+    kind = w.choice("helper", "animal", "wind" if light else "helper", *(() if w.animals else ("together",)))
     if kind == "helper":
         w.adult("o", "neighbor") if not w.animals else w.elder("o")
         w.tell("{o}[路过|走来]，搬来了梯子。", "正好{o}[经过|来了]，伸手就把树枝拉了下来。")
         w.tell(
-            "{x}终于拿下来了，{h&f.ta}连声道谢。", "<o.glad 给，小心别再挂上去了。>{h&f.ta}高兴得忍不住{*action:glad}。"
+            "{x}终于拿下来了，{h&f.ta}连声道谢。",
+            "<o.glad 给，小心别再挂上去了。>{h}接过{x}，高兴得忍不住{*action:laugh}。",
         )
         w.sum("{h}的{x}挂在了{t}上，{o}帮忙拿了下来。")
     elif kind == "together":
@@ -78,8 +87,8 @@ def stuck_kite(w: World) -> None:
             "就在这时，{a.one}爬到树枝上，把{x}推了下来。",
         )
         w.tell(
-            "{h}送给它{*food:nut.few}，谢谢这个小帮手。",
-            "{h&f.ta}一齐{*action:agree}，夸它真能干。",
+            "{h}拿出{*food:nut.few}，谢谢这个小帮手。",
+            "{h&f.ta}一齐{*action:cheer}，夸{a}真能干。",
         )
         w.flag("转折")
         w.sum("{h}的{x}挂在{t}上，想了很多办法都不行，最后{a.one}帮了忙。")
@@ -99,7 +108,7 @@ def stuck_kite(w: World) -> None:
         "从此，{h}只在空地上玩{x}。",
         "{h&f.ta}找了一块没有树的地方，接着玩。",
         "那天，{h&f.ta}玩到太阳下山才回家。",
-        "{*idiom:homeglad@h}。",
+        "天快黑了，{*idiom:homeglad@h}。",
         "{h&f.ta}{*manner:home}地接着玩。",
         "那天，{h&f.ta}玩得{*mood:hearty.very}。",
         "{h}说，下次要离{t}远一点。",
@@ -107,18 +116,20 @@ def stuck_kite(w: World) -> None:
     w.more(
         "{h}把{x}擦得干干净净，检查了一遍又一遍。",
         "树上的鸟儿叫了几声，好像也在高兴。",
-        "{h&f.ta}又玩了一会儿，这一次离大树远远的。",
         "回家以后，{h}把这件事讲给大家听，大家都笑了。",
     )
     if kind in ("helper", "together"):
-        w.moral("wit", "team", probability=0.4)
+        w.moral("thankful" if kind == "helper" else "team", probability=0.4)
 
 
 @plot("迷路")
 def lost_way(w: World) -> None:
     """Led astray by something bright, the hero is lost; a sign, a sound or a friend leads home."""
-    w.scene(day="afternoon")
+    w.scene(day="afternoon", occasions="秋游 春游")
+    if w.animals:
+        w.folk = [animal for animal in land_heroes(w.lexicon) if animal.has("-flies")]
     w.hero("h")
+    w.folk = ()
     w.elder("e")
     w.put("p", FORESTS)
     w.pick("a", "animal", "insect", "flies", "gentle")
@@ -132,15 +143,15 @@ def lost_way(w: World) -> None:
     if mark:
         w.tell(
             "一路上，{h}把[小石子|松果|小树枝|鹅卵石|红布条|干树叶]放在路边做记号。",
-            "走几步，{h}就在树上系一根{*adj:color}的布条。",
+            "走几步，{h}就在树上系一根{*adj:bright}的布条。",
             "{h}口袋里的{*food:nut=m}从破洞里漏出来，一路掉了一地。",
         )
     w.tell(
         "{*idiom:stuck@h}。",
         "{*idiom:look@h}，哪儿也看不见回家的路。",
-        "等{h}抬起头，四周的树都一模一样，找不到路了。",
+        "等{h}抬起头，四周都是一模一样的树，找不到路了。",
         "天渐渐黑了，{h}[才发现|知道]自己迷路了。",
-        "{h}回头一看，一个人影也没有，{*mood:frightened.very}。",
+        "{h}回头一看，身边谁也没有，{*mood:frightened.very}。",
         "<h.cry 这是哪儿呀？我要回家！>",
         "左边是树，右边也是树，{h}不知道该往哪儿走。",
     )
@@ -150,7 +161,7 @@ def lost_way(w: World) -> None:
         "{*idiom:stray@h}，越走越害怕。",
         "{h}坐在{*plant:tree,climbable}下哭了起来。",
         "草丛里传来{*sound:eerie}的声音，{h}吓得直{*action:shake}。",
-        "{h}又{*mood:tired}又{*mood:frightened}，肚子也[饿了|叫了起来]。",
+        "{h}又{*mood:tired}又{*mood:dread}，肚子也[饿了|叫了起来]。",
     )
     w.more(
         "{h}想起{e}的话：迷了路不要乱跑，要先想一想。",
@@ -161,17 +172,17 @@ def lost_way(w: World) -> None:
     if mark:
         w.tell(
             "忽然，{h}想起了路上留下的记号！",
-            "月光下，路边有什么东西一闪一闪，正是{h}留下的记号。",
-            "{h}低头一看，地上有自己来时留下的东西。",
+            "{h}擦擦眼泪，忽然看见路边有自己留下的记号。",
+            "{h}低头一看，地上正是自己来时留下的记号。",
         )
         w.tell(
             "{h}顺着记号[一步一步|慢慢]往回走，终于看见了家。",
             "{h}跟着一个又一个记号，走出了{p}。",
         )
     else:
-        w.pick("b", "animal", "wild", "small", "gentle")
+        w.pick("b", "animal", "wild", "small", "gentle", "runs")
         w.tell(
-            "这时，{b.one}[跑|跳]过来，好像在说：跟我来。",
+            "这时，{b.one}跑了过来，好像在说：跟我来。",
             "远处传来{e}的喊声：“{h.call}，你在哪里？”",
             "远处忽然亮起了灯光，越来越近。",
             "{h}站在原地不动，大声喊着{e}。",
@@ -186,7 +197,7 @@ def lost_way(w: World) -> None:
     w.tell(
         "<h.sorry 我再也不乱跑了。>",
         "{*idiom:afterfright@h}，再也不敢乱跑了。",
-        "{*idiom:safe@h}，大家都放心了。",
+        "{*idiom:safe@h}，{e}这才{*mood:relieved}了。",
         "{e}没有责怪{h}，[端来|递上]{*food:cooked,cookable.one}。",
         "{*idiom:relief@h}，紧紧拉住{e}的手。",
         "从此，{h}出门再也不离开大人了。" if not w.animals else "从此，{h}再也不到处乱跑了。",
@@ -206,8 +217,8 @@ def hut(w: World) -> None:
     w.hero("h")
     w.friend("f")
     w.place("p", "stroll")
-    w.put("m", "稻草 树枝 纸箱 树叶 枯枝 芦苇 旧床单 木板 干草 竹竿 麦秆 树皮 藤条")
-    w.put("n", "石头 木头 砖头 竹子 泥土和石头 粗木头 石板 青砖")
+    w.put("m", "稻草 树枝 纸箱 树叶 枯枝 芦苇 旧床单 干草 麦秆 树皮 藤条")
+    w.put("n", "石头 木头 砖 竹子 木板 石板")
     hint = w.flag("伏笔", 0.4)
     w.tell(
         "{when}{h}和{f}在{p.in}搭小屋。",
@@ -219,10 +230,10 @@ def hut(w: World) -> None:
         "{h}[贪快|嫌麻烦]，用{m}随便一搭，就去{*activity:games}了。",
         "{h}用{m}搭，一会儿就搭好了；{f}用{n}，搭得很慢。",
         "<h.proud 用{m}最快，我一会儿就能搭好！>",
-        "{h}只用了{m}，[歪歪斜斜|松松垮垮]地就算完工了。",
+        "{h}只用{m}[歪歪斜斜|松松垮垮]地搭了一下，就算完工了。",
     )
     if hint:
-        w.tell("{f}看看天，又看看地上搬家的蚂蚁，说要下雨了，{h}不信。", "大家都说过，秋天的风大，屋子要搭牢一点。")
+        w.tell("{f}看看天，又看看地上搬家的蚂蚁，说要下雨了，{h}不信。", "{f}早就说过，这里的风大，屋子要搭牢一点。")
     w.more(
         "{f}{*manner:work}地搬着{n}，[手都磨红了|汗水湿透了背]。",
         "{h}躺在小屋里吃{*food:snack,-drink}，笑{f}太傻。",
@@ -236,7 +247,7 @@ def hut(w: World) -> None:
     )
     w.para()
     w.tell(
-        "{h}站在雨里，{*mood:downcast.very}。",
+        "{h}站在倒了的小屋前，{*mood:downcast.very}。",
         "{*idiom:fail@h}。",
         "<h.cry 我的小屋没有了！>",
         "{h}冻得直打哆嗦，后悔没有好好搭。",
@@ -251,11 +262,11 @@ def hut(w: World) -> None:
     w.some(
         "天晴了，{h&f.ta}用{n}一点一点重新搭。",
         "{*idiom:together@h}，这一次用的全是{n}。",
-        "{h}搬{n}，{f}和泥，忙了整整[三天|一个星期]。",
+        "{h}搬{n}，{f}和泥，忙了整整三天。",
     )
     w.tell(
         "新的小屋又结实又好看，再大的风也吹不倒。",
-        "从此，{h&f.ta}就在小屋里[讲故事|画画|过家家|下棋]，一起看雨。",
+        "从此，{h&f.ta}常常在小屋里[讲故事|画画|过家家|下棋]，再也不怕刮风下雨。",
         "后来又来过几次大风，小屋稳稳地站着。",
         "{h}摸着结实的墙，{*mood:glad.very}。",
     )
@@ -269,17 +280,16 @@ def hut(w: World) -> None:
 @plot("收集宝贝")
 def collection(w: World) -> None:
     """A walk with a basket: small finds become a picture, a present or a show."""
-    w.scene()
+    w.scene(occasions="春游 秋游")
     w.hero("h")
     w.friend("f")
     w.elder("e")
-    w.pick("a", "plant", "small")
-    while w.pick("b", "nature", "pickup", "small", "-season").word in ("泥巴", "沙子", "泥土"):
-        pass
-    w.pick("c", "plant")
-    w.pick("d", "nature", w.choice("water", "sky"), "-season")
+    w.pick("a", "plant", "gathered")
+    w.pick("b", "nature", "found")
+    w.pick("c", "plant", w.choice("flower", "tree", "grass"), "-part")
+    w.pick("d", "nature", "view")
     if w.chance(0.7):
-        w.place("p", w.choice("stroll", "wild"))
+        w.place("p", w.choice("stroll", "woods"))
     else:
         w.put("p", "河边 湖边 海边 沙滩 溪边 河滩")
     w.put("x", "篮子 竹篮 布袋 书包 纸袋 玻璃瓶 水桶 纸盒 背包 菜篮 小筐 饼干盒 铁盒 竹筐")
@@ -305,9 +315,7 @@ def collection(w: World) -> None:
     )
     w.more(
         "{h}听见{*sound:bird}的声音，抬头一看，是{*animal:bird,small,flies.one}。",
-        "{f}指着天边喊：“看，{*nature:sky,light,-season.one}！”"
-        if w.talks
-        else "{f}看着天边，那里有{*nature:sky,light,-season.one}。",
+        "{f}抬起头，看见天上有{*nature:cloud.one}，像一只小羊。",
         "{h}想拔{*plant:grass,pot}，{e}说，它的家就在这里，看看就好。",
     )
     quarrel = w.flag("冲突", 0.3)
@@ -316,7 +324,7 @@ def collection(w: World) -> None:
     else:
         w.tell(
             "{h}找了半天，{x}里还是空空的，{*mood:impatient.very}。",
-            "谁知{h}{*action:fall}了，捡来的东西撒了一地。",
+            "谁知{h}走得太急，{*action:fall}了，捡来的东西撒了一地。",
             "忽然刮起一阵风，把{h}的宝贝全吹跑了。",
             "{f}找到了很多，{h}却只有一样，{*mood:downcast.very}。",
         )
@@ -324,11 +332,11 @@ def collection(w: World) -> None:
     w.tell(
         "{e}说：“不要只看大的，低下头，小的东西也很美。”",
         "{e}让{h}闭上眼睛，先听一听，再闻一闻。",
-        "{f}把自己的{b}分给{h}，{h}笑了。",
+        "{f}把自己找到的{a}分给{h}，{h}笑了。",
         "{h}蹲下来仔细一看，原来脚边就有{a.one}。",
     )
     w.tell(
-        "{h&f.ta}把{a}和{b}拼在一起，做成了一幅画。",
+        "{h&f.ta}把{a}和{b}拼在一起，拼成了一幅画。",
         "{h}在地上摆了一个圆圈，把{b}放在中间。",
         "回到家，{h}把宝贝摆在[桌子|窗台|书架]上，请大家来看。",
         "{h&f.ta}给{a}和{b}写上名字，还画了{c}。",
@@ -336,7 +344,8 @@ def collection(w: World) -> None:
     w.flag("转折", 0.0)
     w.tell(
         "大家都来看，{h}{*mood:proud.very}。",
-        "{h}说，最美的是{d}，可惜带不回来。",
+        "{h}说，最美的还有{d}，可惜带不回来。",
+        "看着这么多好看的东西，{*idiom:delight@h}。",
         "从此，{h}走路都会看一看脚边。",
         "<h.glad 原来到处都是宝贝！>",
         "{f}和{h}约好，下个星期再去{p}。" if not w.animals else "{f}和{h}约好，过几天再去{p}。",

@@ -13,27 +13,27 @@ def dream(w: World) -> None:
     w.place("p", w.choice("journey", "journey", "sky", "elsewhere", "elsewhere"))
     w.pick("a", "animal", "hero")
     w.pick("b", "animal")
-    w.pick("x", "thing", "losable")
-    w.pick("n", "nature", w.choice("light", "water", "sky", "pickup"), "-season")
+    w.pick("x", "thing", "losable", w.choice("toy", "light", "instrument", "keepsake", "school"))
+    w.pick("n", "nature", "dreamt")
     w.put(
         "ride",
         "一片云 一张会飞的毯子 一只纸船 一个大气球 一片大树叶 一架纸飞机 一颗流星 一道彩虹 一匹木马 一个肥皂泡 一把大雨伞 一朵蒲公英 一条大鱼 一弯新月 一列小火车",
     )
     w.tell(
-        "{when}{h}[刚闭上眼睛|睡着了]，坐着{ride}，飞到了{p.in}。",
+        "{when}{h}[刚闭上眼睛|刚刚睡着]，就坐着{ride}，飞到了{p.in}。",
         "{when}{h}做了一个奇怪的梦，梦见自己来到{p.in}。",
         "{h}抱着枕头睡着了，梦里，{ride}把{h}带到了{p.in}。",
         "{when}窗外飘来{ride}，{h}坐上去，一直飞到{p.in}。",
-        "“快上来，我带你去{p.in}！”窗外有谁在喊。{h}跳上了{ride}。",
+        "“快上来，我带你去旅行！”窗外有谁在喊。{h}跳上{ride}，飞到了{p.in}。",
     )
     w.tell(
-        "那里有{a.one}，正在{*activity:play}。",
-        "{p.in}，{a.one}带着{*thing:wearable.one}，向{h}{*action:greet}。",
-        "{h}看见{n.one}，旁边还有{a.one}。",
-        "{a.one}走过来，请{h}{*food=fd.eat}{fd}。",
-        "那里真热闹，{*idiom:marvel@h}。",
-        "{p.in}静极了，{h}正{*mood:curious.very}，忽然看见了{a.one}。",
-        "那里什么都是反的：{a}会{*activity:art}，{b}会{*activity:chore}。",
+        "那里有{a.one}，正在{*activity:solo}。",
+        "在{p.in}，{a.one}笑着向{h}{*action:wave}。",
+        "{h}看见了{n.one}，又看见了{a.one}。",
+        "{a.one}迎上前来，请{h}{*food:snack=fd.eat}{fd}。",
+        "那里真热闹，{*idiom:marvel@h}。这时，来了{a.one}。",
+        "{p.in}静极了，{h}{*mood:curious.very}，走着走着，看见了{a.one}。",
+        "那里真奇怪，{a}会{*activity:art}，还会{*activity:chore}。",
     )
     w.tell(
         "{a}告诉{h}，{b}偷走了大家的{x}。",
@@ -48,31 +48,31 @@ def dream(w: World) -> None:
     )
     w.para()
     w.tell(
-        "{h}{*manner:willing}地答应帮忙，和{a}一起找回了{x}。",
-        "{h}翻过山，游过河，终于找到了{x}。",
-        "{h}想了一个办法，用{*food=fx}换回了{x}。",
-        "{h}从口袋里一掏，正好有{x.one}！",
+        "{h}{*manner:gladly}答应帮忙，和{a}一起找回了{x}。",
+        "{h}和{a}翻过山，走过河，终于找到了{x}。",
+        "{h}想了一个办法，用{*food:snack=fx}换回了{x}。",
+        "{h}从口袋里一掏，正好也有{x.one}，就送给了大家。",
         "{h}对{b}讲了一个笑话，{b}笑了，把{x}拿了出来。",
     )
     w.tell(
-        "大家一齐{*action:cheer}，{*idiom:dance@h}。",
+        "大家一齐{*action:cheer}，拉着{h}又唱又跳。",
         "大家高兴得又唱又跳，还为{h}跳了舞。",
-        "{*idiom:dance@h}。",
-        "{a}送给{h}{n.one}做礼物。",
-        "{h}正要{*activity:play}，忽然听见妈妈在叫自己。",
+        "大家高兴极了，{*idiom:dance@h}。",
+        "{a}高兴极了，紧紧抱住了{h}。",
+        "{h}正要和{a}一起{*activity:solo}，忽然听见妈妈在叫自己。",
     )
     if w.flag("转折", 0.5):
         w.tell(
             "醒来时，{h}发现枕边真的放着{x.one}！",
-            "天亮了，{h}以为只是个梦，可是鞋上沾着亮晶晶的沙子。",
-            "第二天，{h}看见窗外有{a.one}，正对着{h}眨眼睛呢。",
+            "天亮了，{h}以为只是个梦，可是脚上沾着亮晶晶的沙子。",
+            "醒来以后，{h}发现枕头旁边有一张画，画上正是{a}。",
         )
     else:
         w.tell(
             "{h}翻了个身，原来是一场梦。",
             "{h}睁开眼睛，原来是一场梦。",
             "{*idiom:wake@h}，天已经亮了。",
-            "闹钟{*sound:bell}地响了，{h}揉揉眼睛，还想回到梦里去。",
+            "闹钟{*sound:bell}地响了，{h}揉揉眼睛，真想回到梦里去。",
         )
     w.more("{h}把这个梦画了下来，画上有{a}，也有{b}。", "{h}把梦讲给大家听，大家都说：“[真想去看看|多好的梦呀]！”")
     w.sum(
@@ -88,17 +88,17 @@ def star(w: World) -> None:
     w.hero("h")
     w.friend("f")
     w.now.hush()
-    w.put("s", "星星 小云朵 月牙 流星 雪花 小雨滴 北极星 启明星")
+    w.put("s", "星星 月牙 流星 北极星 启明星")
     w.place("p", "stroll")
     w.put(
         "way",
-        "风筝 大气球 竹蜻蜓 热气球 孔明灯 蒲公英 滑翔机 纸飞机 大风筝 纸鹤 气球 飞毯 一朵白云 直升机 玩具火箭",
+        "风筝 大气球 热气球 孔明灯 纸飞机 大风筝 气球 飞毯 玩具火箭",
     )
     w.tell(
-        "{when}一颗亮亮的东西掉在{p.in}，{h}走近一看，是{s}！",
-        "{when}{h}在{p.in}捡到了掉下来的{s}。",
-        "{when}{h}听见哭声，原来是{s}从天上掉了下来。",
-        "{h}正在数星星，忽然{*sound:drop}一声，{s}落在了{p.in}。",
+        "{when}一个亮亮的东西掉在{p.in}，{h}走近一看，竟然是{s.one}！",
+        "{when}{h}在{p.in}捡到了从天上掉下来的{s}。",
+        "{when}{h}听见哭声，原来是{s.one}从天上掉了下来。",
+        "{when}{h}正在{p.in}看天，忽然{*sound:drop}一声，{s.one}落在了面前。",
     )
     w.tell(
         "{s}哭着说：“我回不去了，[妈妈会着急的|我想家]。”",
@@ -106,11 +106,14 @@ def star(w: World) -> None:
         "{h}想把{s}留下来，可是{s}一直在哭。",
         "{s}说，天亮以前不回去，就会消失。",
     )
-    w.more("{h}用手帕把{s}包起来，轻轻地抱着。", "{h}给它唱歌，给它讲故事，{s}才不哭了。", "{sky}，{h}的手心亮堂堂的。")
+    w.more(
+        "{h}用手帕把{s}包起来，轻轻地抱着。", "{h}给{s}唱歌，给{s}讲故事，{s}才不哭了。", "{sky}，{h}的手心亮堂堂的。"
+    )
     w.tell(
         "{h}{*manner:pull}地往上扔，可是差得太远了。",
-        "{h}爬上最高的树，使劲往上扔，可是够不着。",
+        "{h}爬到最高的地方，使劲往上扔，还是差得太远。",
         "{h}跳啊跳，离天还远着呢，{*mood:worried.very}。",
+        "{*idiom:tryall@h}，可是离天实在太远了。",
         "{h}叫来了{f}，两个一起想办法。",
         "{*idiom:think@h}。",
     )
@@ -122,11 +125,11 @@ def star(w: World) -> None:
     )
     w.para()
     w.tell(
-        "{f}说：“我们可以用{way}！”",
+        "<f.say 我们可以用{way}！>",
         "忽然，{h}想到了{way}。",
         "最后，{h&f.ta}想出了一个好主意：用{way}试一试。",
         "<f.glad 有了，用{way}！>",
-        "{h}看见了{way}，一下子有了主意。",
+        "{h}看见墙边的{way}，一下子有了主意。",
     )
     w.tell(
         "借着{way}，{s}越飞越高，回到了天上。",
@@ -166,13 +169,13 @@ def moon(w: World) -> None:
     w.friend("f")
     w.elder("e")
     w.now.hush()
-    w.put("p", "水井 池塘 小河 大湖 水池 小溪 荷塘 鱼池 水塘 荷花池 喷泉 鱼塘 水渠 水库")
+    w.put("p", "水井 池塘 小河 大湖 水池 小溪 荷塘 鱼池 水塘 荷花池 鱼塘 水渠")
     w.pick("c", "food", "cake", "shareable")
-    w.put("t", "竹竿 渔网 水桶 长绳子 捕虫网 竹篮 木棍 大勺子 鱼竿 葫芦瓢 鱼钩 漏勺 脸盆 扫帚 耙子 钓鱼竿 绳子 筐")
+    w.put("t", "竹竿 渔网 水桶 捕虫网 竹篮 木棍 大勺子 葫芦瓢 漏勺 脸盆 耙子 木桶")
     w.flag("转折")
     w.tell(
-        "{when}{h}低头一看，{p}里有一个又圆又亮的月亮。",
-        "{when}{h}经过{p}边，大叫起来：“月亮掉进水里了！”",
+        "{when}{h}在{p}边低头一看，水里有一个又圆又亮的月亮。",
+        "{when}{h}经过{p}边，看见水里有个月亮，吓了一跳。",
         "{h}去{p}边打水，忽然看见水里有个月亮。",
     )
     w.tell(
@@ -186,12 +189,12 @@ def moon(w: World) -> None:
         "{h}用{t}去捞，一碰，月亮就碎了。",
         "{h&f.ta}拿{t}捞来捞去，捞上来的只有水草。",
         "{f}找来{t}，{h}趴在边上，捞了一次又一次。",
-        "{h}伸手去捞，{*sound:drop}一声，差点掉进水里。",
+        "{h}伸手去捞，脚下一滑，差点掉进水里。",
         "{t}一下水，月亮就[散|不见]了；提起来，月亮又回来了。",
     )
     w.tell(
-        "{h&f.ta}累得坐在地上，{*mood:downcast.very}。",
-        "{h}急得哭了：“月亮摔坏了！”",
+        "{h&f.ta}累得坐在地上，{*mood:failing.very}。",
+        "{h}急得直跺脚：“月亮摔坏了！”",
         "{*idiom:tired@h}，月亮还在水里。",
         "捞了半夜，什么也没捞到。",
     )

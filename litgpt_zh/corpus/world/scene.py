@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from random import Random
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
-
-if TYPE_CHECKING:
-    from litgpt_zh.corpus.world.engine import World
 
 __all__ = ["SEASONS", "Scene", "in_season"]
 
@@ -30,6 +27,30 @@ _TIME_SKY: tuple[tuple[str, tuple[str, ...]], ...] = (
 _TIME_SKY += (("太阳", ("sunny",)), ("炎热", ("sunny", "season")), ("星星", ("night",)), ("月圆", ("night",)))
 #: Time words that belong to the children's world only, by a part of the word.
 _CHILD_TIME = ("学", "课", "星期", "周", "假", "国庆", "儿童节", "母亲节", "植树节", "运动会", "圣诞", "春游", "秋游")
+#: Time words of special days, by a part of the word: told only where the plot says that they fit.
+_OCCASIONS = (
+    "节",
+    "除夕",
+    "大年",
+    "新年",
+    "元旦",
+    "七夕",
+    "生日",
+    "春游",
+    "秋游",
+    "运动会",
+    "第一天",
+    "体育课",
+    "午睡",
+    "睡觉以前",
+)
+#: Days without school.
+_FREE = ("假", "周", "星期六", "星期天")
+#: Weather that is no matter of an hour, and so goes with no time of the day: 太阳落山的时候，草木发芽.
+_SIGNS = frozenset(
+    "草木发芽 小草发芽了 柳树绿了 春暖花开 桃花盛开 鸟语花香 秋高气爽 天高云淡 枫叶红了 稻田一片金黄 果子都熟了 桂花飘香 荷花开了 "
+    "天气很冷 天气寒冷 天寒地冻 冰天雪地 白雪皑皑 天气凉爽 天气暖和".split()
+)
 #: Weather that belongs to one part of the day, by a part of the word.
 _WEATHER_DAY = (
     ("朝霞", ("morning",)),
@@ -39,6 +60,8 @@ _WEATHER_DAY = (
     ("烈日", ("noon", "afternoon")),
     ("骄阳", ("noon", "afternoon")),
     ("火辣", ("noon", "afternoon")),
+    ("明媚", ("morning", "noon", "afternoon")),
+    ("日丽", ("morning", "noon", "afternoon")),
     ("高照", ("noon", "afternoon", "night")),
     ("知了", ("noon", "afternoon", "morning")),
     ("阳", ("morning", "noon", "afternoon")),
@@ -80,7 +103,9 @@ def _daily(word: str, day: str) -> bool:
 
 
 @cache
-def _times(lexicon: Lexicon, season: str, day: str, sky: str, realm: str) -> tuple[str, ...]:
+def _times(
+    lexicon: Lexicon, season: str, day: str, sky: str, realm: str, occasions: tuple[str, ...], term: bool
+) -> tuple[str, ...]:
     return tuple(
         entry.word
         for entry in lexicon.of("time", day)
@@ -88,20 +113,35 @@ def _times(lexicon: Lexicon, season: str, day: str, sky: str, realm: str) -> tup
         and not (season == "winter" and "凉爽" in entry.word)
         and all(sky in skies for part, skies in _TIME_SKY if part in entry.word)
         and not (realm == "animal" and any(part in entry.word for part in _CHILD_TIME))
+        and (any(part in entry.word for part in occasions) or not any(part in entry.word for part in _OCCASIONS))
+        and not (term and any(part in entry.word for part in _FREE))
     )
+
+
+class Held(Protocol):
+    """What a scene needs of the story that it belongs to."""
+
+    rng: Random
+    lexicon: Lexicon
+    used: dict[str, Entry]
+
+    @property
+    def realm(self) -> str: ...
 
 
 class Scene:
     """Season, part of the day and sky of one story."""
 
-    __slots__ = ("_told", "day", "season", "sky", "weather")
+    __slots__ = ("_timed", "_told", "day", "occasions", "season", "sky", "term", "weather")
 
     def __init__(self, season: str, day: str, sky: str, weather: Entry) -> None:
         self.season = season
         self.day = day
         self.sky = sky
         self.weather = weather
-        self._told = False
+        self.occasions: tuple[str, ...] = ()
+        self.term = False
+        self._told = self._timed = False
 
     @classmethod
     def draw(cls, rng: Random, lexicon: Lexicon, season: str, day: str, sky: str) -> Scene:
@@ -120,7 +160,7 @@ class Scene:
         """Say no more about the weather itself."""
         self._told = True
 
-    def tell(self, world: World, key: str) -> str:
+    def tell(self, world: Held, key: str) -> str:
         """The text of the slots ``when`` (an opening, comma included), ``at`` (the time alone) and ``sky`` (a clause about the weather)."""
         if key == "when":
             return self._when(world)
@@ -130,14 +170,17 @@ class Scene:
             return self._clause(world)
         raise KeyError(key)
 
-    def _when(self, world: World) -> str:
+    def _when(self, world: Held) -> str:
         die = world.rng.random()
         time = world.rng.choice(self._openings(world))
-        if die < 0.12:
+        if die < 0.12 or self._timed:
             return ""
+        self._timed = True
         if die < 0.30 and not self._told:
             return self._clause(world) + "，"
         if die < 0.55 and not self._told:
+            if self.weather.word in _SIGNS:
+                return self._clause(world) + "，"
             if ("安静" in time and self.sky in ("windy", "rainy")) or any(
                 mark in time and mark in self.weather.word for mark in "星月雨雪风雾晴阳云"
             ):
@@ -145,14 +188,18 @@ class Scene:
             return f"{time}，{self._clause(world)}，"
         return time + "，"
 
-    def _openings_at(self, world: World) -> str:
+    def _openings_at(self, world: Held) -> str:
         """A time within a sentence, comma included, where the weather would break it."""
+        if self._timed:
+            return ""
+        self._timed = True
         return world.rng.choice(self._openings(world)) + "，"
 
-    def _openings(self, world: World) -> Sequence[str]:
-        return _times(world.lexicon, self.season, self.day, self.sky, world.realm) or ("有一天",)
+    def _openings(self, world: Held) -> Sequence[str]:
+        found = _times(world.lexicon, self.season, self.day, self.sky, world.realm, self.occasions, self.term)
+        return found or ("有一天",)
 
-    def _clause(self, world: World) -> str:
+    def _clause(self, world: Held) -> str:
         if self._told:
             return world.rng.choice(_AFTER[self.sky])
         self._told = True

@@ -7,7 +7,7 @@ __all__ = ["VERBS", "layout"]
 #: The ways of saying, as templates; a plot names the way, the engine draws the verb.
 VERBS: dict[str, tuple[str, ...]] = {
     "say": ("说", "说", "说道", "认真地说", "想了想说", "点点头说", "开口说"),
-    "ask": ("问", "问道", "好奇地问", "连忙问", "歪着头问", "轻声问", "{*manner:soft}地问"),
+    "ask": ("问", "问道", "好奇地问", "连忙问", "歪着头问", "轻声问", "{*manner:hushed}问"),
     "answer": ("回答", "回答说", "答道", "说", "点点头说", "想了想说"),
     "glad": ("高兴地说", "笑着说", "笑眯眯地说", "开心地说", "拍着手说", "{*manner:glad}地说"),
     "sad": ("难过地说", "小声说", "低着头说", "叹了口气说", "哽咽着说", "{*manner:sad}地说"),

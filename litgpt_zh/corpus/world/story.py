@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from litgpt_zh.corpus.world.engine import Length, Plot, World, sentences
+from litgpt_zh.corpus.world.engine import Length, Plot, World
 from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
 from litgpt_zh.corpus.world.plots import PLOTS
 
-__all__ = ["BOUNDS", "Story", "generate", "story"]
+__all__ = ["BOUNDS", "Story", "generate", "sentences", "story"]
 
 #: The fewest and most Chinese characters of a story of each length.
 BOUNDS: dict[str, tuple[int, int]] = {"short": (70, 150), "full": (200, 450)}
 
 _CHINESE = re.compile("[一-鿿]+")
+_SENTENCE = re.compile(r"“[^”]*”[^“”。！？\n]*(?:[，：]“[^”]*”|[。！？])|[^“”。！？\n]*(?:[：，]“[^”]*”|[。！？])")
 #: What no story may hold: a slip of two pieces that do not join.
 _SLIPS = re.compile(
     "的的|地地|在在|了了|很很|小小[兔猫狗鸡鸭羊猪马熊象虎狮]|，，|，。|。。|：。|[，。]！|一一[^鸣]|[。！？”]“”"
@@ -90,6 +91,11 @@ def generate(seed: int, start: int = 0, count: int = 1000, length: Length = "sho
     """The stories ``start`` to ``start + count`` of a seed, one after another."""
     for index in range(start, start + count):
         yield story(seed, index, length)
+
+
+def sentences(text: str) -> list[str]:
+    """The whole sentences of a story, a quotation with its speaker counted as one."""
+    return _SENTENCE.findall(text)
 
 
 def _finish(seed: int, index: int, plot: Plot, world: World) -> Story | None:

@@ -1,0 +1,284 @@
+"""One finetuning loop inside litgpt's ``finetune_full`` and ``finetune_lora``, for every objective.
+
+What stock gets wrong for us and this does right: the loss of a step is the mean over its global batch (not the mean of
+micro-batch means), gradients are clipped, ``min_lr`` and the warm-up are honoured whatever their length, tied embeddings
+stay tied, and a stopped run (LoRA too) goes on at the exact batch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from litgpt_zh import checkpoints, configs, runlog
+from litgpt_zh.finetune import guard
+from litgpt_zh.finetune.objective import Metrics, Objective
+from litgpt_zh.preflight import preflight
+from litgpt_zh.sampling import continue_greedily, unwrap
+from litgpt_zh.stage import progress
+
+LORA_STATE = "train_state.ckpt"
+
+
+def learning_rate(step: int, peak: float, warmup: int, steps: int, floor: float) -> float:
+    """Linear warm-up, then cosine to ``floor``; never above the peak, never climbing again.
+
+    Args:
+        step: optimizer steps already done, 0 .. steps - 1. The first step already learns (peak / warmup).
+        peak: the optimizer's learning rate.
+        warmup: steps of warm-up; 0 means none.
+        steps: steps in all.
+        floor: the rate of the last step.
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = (step - warmup + 1) / max(1, steps - warmup)
+    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def tie(model: Any) -> None:
+    """Make the output head the input embedding again (litgpt's finetune builds them apart)."""
+    gpt = unwrap(model)
+    gpt.transformer.wte.weight = gpt.lm_head.weight
+
+
+@dataclass
+class Finetuning:
+    """One run of the loop. ``step`` counts optimizer steps, ``iter`` micro batches, as in litgpt; ``tokens`` positions,
+    padding included, so that a resumed run knows their number without reading the data again; ``inputs`` are fingerprints."""
+
+    stage: str
+    data: Any
+    objective: Objective
+    arguments: dict[str, Any]
+    inputs: dict[str, Any]
+    step: int = 0
+    iter: int = 0
+    tokens: int = 0
+    val_loss: float | None = None
+    stopped: str = ""
+    steps: int = field(default=0, init=False)
+    epoch: int = field(default=0, init=False)
+
+    def get_dataloaders(self, original: Callable[..., Any], fabric: Any, data: Any, tokenizer: Any, train: Any) -> Any:
+        """litgpt's, after telling the data the global batch; then the warm-up is fitted to the run's length."""
+        data.global_batch(train.global_batch_size // fabric.world_size)
+        loaders = original(fabric, data, tokenizer, train)
+        self.steps = self._steps(train, data)
+        warmup = self._warmup(train)
+        if warmup != train.lr_warmup_steps:
+            fabric.print(f"lr_warmup_steps {train.lr_warmup_steps} -> {warmup}: the run has {self.steps} steps")
+        # litgpt builds a scheduler (ours replaces it) that divides by the warm-up and by what follows it
+        train.lr_warmup_steps = max(1, warmup)
+        self.warmup = warmup
+        return loaders
+
+    def _steps(self, train: Any, data: Any) -> int:
+        steps = sum(len(data.batches(epoch)) for epoch in range(train.epochs))
+        return min(steps, train.max_steps or steps)
+
+    def _warmup(self, train: Any) -> int:
+        wanted = train.lr_warmup_steps or 0
+        return wanted if wanted < self.steps else max(self.steps // 10, 0)
+
+    def fit_full(self, *, fabric: Any, state: dict[str, Any], resume: Any, **call: Any) -> dict[str, int]:
+        """Takes the place of ``litgpt.finetune.full.fit``."""
+        tie(state["model"]) if configs.is_tied(state["model"].config) else None
+        self.step, self.iter = state["step_count"], state["iter_num"]
+
+        def save(folder: Path) -> None:
+            fabric.save(folder / checkpoints.WEIGHTS, {**state, "step_count": self.step, "iter_num": self.iter})
+
+        result = self._fit(fabric, state["model"], state["optimizer"], save, **call)
+        state.update(step_count=self.step, iter_num=self.iter)
+        return result
+
+    def fit_lora(self, *, fabric: Any, model: Any, optimizer: Any, scheduler: Any, **call: Any) -> dict[str, int]:
+        """Takes the place of ``litgpt.finetune.lora.fit``; adds resume, which stock LoRA does not have."""
+        trained = {name: p for name, p in unwrap(model).named_parameters() if p.requires_grad}
+        found = checkpoints.latest(call["out_dir"], LORA_STATE) if self.data.resume else None
+        if found:
+            fabric.print(f"Resuming training from {found}")
+            state = torch.load(found, map_location=fabric.device, weights_only=True)
+            unwrap(model).load_state_dict(state["model"], strict=False)
+            optimizer.load_state_dict(state["optimizer"])
+            torch.set_rng_state(state["rng"].cpu())
+            self.step, self.iter = state["step_count"], state["iter_num"]
+
+        def save(folder: Path) -> None:
+            state = {"model": {n: p.detach() for n, p in trained.items()}, "optimizer": optimizer.state_dict()}
+            state |= {"step_count": self.step, "iter_num": self.iter, "rng": torch.get_rng_state()}
+            torch.save(state, folder / LORA_STATE)
+
+        return self._fit(fabric, model, optimizer, save, **call)
+
+    def _fit(
+        self, fabric: Any, model: Any, optimizer: Any, save: Callable[[Path], None], **call: Any
+    ) -> dict[str, int]:
+        train, evaluation, out_dir = call["train"], call["eval"], call["out_dir"]
+        unwrap(model).max_seq_length = unwrap(model).config.block_size
+        self.objective.prepare(self, fabric, model, call)
+        if self.objective.guarded and not (self.step and (out_dir / guard.FILE).is_file()):
+            guard.keep(model, out_dir, self.step)
+        log = runlog.RunLog(out_dir, self.iter)
+        fabric.loggers.append(log)
+        peak = optimizer.defaults["lr"]
+        self._preflight(fabric, model, optimizer, call)
+        model.train()
+        done, steps = self.step, progress(self.steps, desc=self.stage, unit=" steps", scale=False, initial=self.step)
+        batches = self._global_batches(call["train_dataloader"], skip=done)
+        while self.step < self.steps and not self.stopped:
+            micros = next(batches)
+            rate = learning_rate(self.step, peak, self.warmup, self.steps, max(self.data.min_lr, 0.0))
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss, extra = self._step(fabric, model, optimizer, micros)
+            steps.update(1)
+            if self.step % train.log_interval == 0 or self.step == self.steps:
+                value = loss.item()
+                steps.set_postfix(loss=f"{value:.3f}", val=f"{self.val_loss:.3f}" if self.val_loss else "-")
+                metrics = {
+                    "iter": self.iter,
+                    "step": self.step,
+                    "epoch": self.epoch,
+                    "loss": value,
+                    "learning_rate": rate,
+                    **{name: mean.item() for name, mean in extra.items()},
+                }
+                fabric.log_dict({**metrics, "total_tokens": self.tokens}, step=self.iter)
+            if self.step % evaluation.interval == 0 and self.step < self.steps:
+                self._evaluate(fabric, model, call, log)
+            if train.save_interval and self.step % train.save_interval == 0 and not self.stopped:
+                self._save(out_dir, call["checkpoint_dir"], save)
+        steps.close()
+        if not self.stopped:
+            self._evaluate(fabric, model, call, log)
+        count = self.tokens
+        return dict.fromkeys(
+            ("raw_tokens", "raw_tokens_plus_prompt_template", "raw_tokens_plus_prompt_template_and_padding"), count
+        )
+
+    def _step(
+        self, fabric: Any, model: Any, optimizer: Any, micros: list[dict[str, Any]]
+    ) -> tuple[torch.Tensor, Metrics]:
+        """One optimizer step over a global batch given as micro batches; returns means over it: its loss, its metrics."""
+        count = max(self.objective.count(micros), 1)
+        total, extra = torch.zeros((), device=fabric.device), dict[str, torch.Tensor]()
+        for number, micro in enumerate(micros, start=1):
+            with fabric.no_backward_sync(model, enabled=number < len(micros)):
+                loss, sums = self.objective.loss(model, micro)
+                loss = loss / count
+                fabric.backward(loss)
+            total += loss.detach()
+            extra = {name: value + extra.get(name, 0.0) for name, value in sums.items()}
+        if self.data.max_norm:
+            fabric.clip_gradients(unwrap(model), optimizer, max_norm=self.data.max_norm, error_if_nonfinite=False)
+        optimizer.step()
+        optimizer.zero_grad()
+        self.step += 1
+        self.iter += len(micros)
+        return total, {name: value / count for name, value in extra.items()}
+
+    def _global_batches(self, loader: Any, skip: int) -> Iterator[list[dict[str, Any]]]:
+        """Global batches as lists of micro batches, epoch after epoch, beginning after the first ``skip``."""
+        inner = getattr(loader, "_dataloader", loader)
+        for epoch in range(call_epochs := self.arguments["train"].epochs):
+            plan = self.data.batches(epoch)
+            self.epoch = epoch
+            self.tokens += sum(map(self._tokens_of, plan[:skip]))
+            if skip >= len(plan):
+                skip -= len(plan)
+                continue
+            inner.set_epoch(epoch, skip)
+            micros = iter(loader)
+            for batch in plan[skip:]:
+                self.tokens += self._tokens_of(batch)
+                yield [next(micros) for _ in batch]
+            skip = 0
+        self.epoch = call_epochs - 1
+
+    def _tokens_of(self, batch: list[list[int]]) -> int:
+        return sum(self.data.micro_batch_tokens(micro) for micro in batch)
+
+    def _evaluate(self, fabric: Any, model: Any, call: dict[str, Any], log: runlog.RunLog) -> None:
+        started = time.perf_counter()
+        found = self._validate_and_log(fabric, model, call)
+        prompt = self.data.prompt_style.apply(self.data.test_dataset.data[0]["instruction"])
+        tokenizer = self.data.tokenizer
+        text = continue_greedily(model, tokenizer, prompt, call["eval"].max_new_tokens or 100)
+        log.sample(self.iter, self.step / max(self.steps, 1), prompt, text)
+        fabric.print(f"\nstep {self.step}: val loss {self.val_loss:.4f}\n{prompt}{text}")
+        if self.objective.guarded:
+            self._guard(fabric, model, call, found)
+        log.pause(time.perf_counter() - started)
+
+    def _validate_and_log(self, fabric: Any, model: Any, call: dict[str, Any]) -> Metrics:
+        found = self.validate(fabric, model, call["val_dataloader"], call["eval"].max_iters)
+        self.val_loss = found["val_loss"].item()
+        fabric.log_dict({"iter": self.iter, "step": self.step, **found}, step=self.iter)
+        return found
+
+    def _guard(self, fabric: Any, model: Any, call: dict[str, Any], found: Metrics) -> None:
+        """Keep the weights when the objective has nothing against them; else go back to those kept last, and stop."""
+        reason = self.objective.objection(found)
+        if reason is None:
+            guard.keep(model, call["out_dir"], self.step)
+            return
+        kept = guard.restore(model, call["out_dir"], fabric.device)
+        self.stopped = f"step {self.step}: {reason}; the weights are those of step {kept}"
+        fabric.print(f"stopped at {self.stopped}")
+        self._validate_and_log(fabric, model, call)
+
+    @torch.no_grad()
+    def validate(self, fabric: Any, model: Any, loader: Any, max_iters: int) -> Metrics:
+        """The objective's validation, in eval mode."""
+        model.eval()
+        found = self.objective.validate(fabric, model, loader, max_iters)
+        model.train()
+        return found
+
+    def validate_for_litgpt(self, fabric: Any, model: Any, val_dataloader: Any, eval: Any, verbose: bool = True) -> Any:
+        """litgpt's ``validate`` as its ``main`` calls it at the end."""
+        return self.validate(fabric, model, val_dataloader, eval.max_iters)["val_loss"]
+
+    def _save(self, out_dir: Path, base: Path, save: Callable[[Path], None]) -> None:
+        from litgpt.prompts import save_prompt_style
+        from litgpt.utils import copy_config_files
+
+        with checkpoints.appearing(out_dir / f"step-{self.step:06d}") as pending:
+            save(pending)
+            copy_config_files(base, pending)
+            save_prompt_style(self.data.prompt_style, pending)
+        checkpoints.keep_newest(out_dir, self.data.keep)
+
+    def _preflight(self, fabric: Any, model: Any, optimizer: Any, call: dict[str, Any]) -> None:
+        train, plan = call["train"], self.data.batches(0)
+        largest = max((micro for batch in plan for micro in batch), key=self.data.micro_batch_tokens)
+        batch = fabric.to_device(self.data.collate(largest))
+        mean = sum(self.data.micro_batch_tokens(m) for b in plan for m in b) / sum(len(b) for b in plan)
+        per_step = sum(len(b) for b in plan) / len(plan)
+
+        def micro_batch() -> None:
+            with fabric.no_backward_sync(model, enabled=True):
+                fabric.backward(self.objective.loss(model, batch)[0])
+
+        rng = torch.get_rng_state()
+        preflight(
+            self.stage,
+            micro_batch,
+            micro_batch_size=train.micro_batch_size,
+            tokens_per_micro_batch=self.data.micro_batch_tokens(largest),
+            micro_batches=round((self.steps - self.step) * per_step * mean / self.data.micro_batch_tokens(largest)),
+            steps=self.steps - self.step,
+            out_dir=call["out_dir"],
+            checkpoint_bytes=3 * sum(p.numel() * p.element_size() for p in unwrap(model).parameters()),
+            device=fabric.device,
+        )
+        torch.set_rng_state(rng)
+        optimizer.zero_grad()

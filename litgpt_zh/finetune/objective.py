@@ -1,0 +1,41 @@
+"""What differs between SFT and preference optimisation: the small part that the loop is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+Metrics = dict[str, torch.Tensor]
+MicroBatch = dict[str, Any]
+
+
+class Objective(Protocol):
+    """What a run of the loop learns."""
+
+    stage: str
+    """``sft``, ``dpo``; LoRA runs are ``<stage>-lora``."""
+    records: Path
+    """The folder the data comes from, an input of the run."""
+    settings: dict[str, Any]
+    """All fields of the data class that change the result."""
+
+    def prepare(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
+        """Before the first step, and before the first after a resume (``run.step`` tells which)."""
+
+    def count(self, micros: list[MicroBatch]) -> float:
+        """What the loss of a global batch is the mean over."""
+
+    def loss(self, model: Any, micro: MicroBatch) -> tuple[torch.Tensor, Metrics]:
+        """Summed loss of a micro batch, with its graph, and summed metrics without one; the loop divides by ``count``."""
+
+    def validate(self, fabric: Any, model: Any, loader: Any, max_iters: int) -> Metrics:
+        """Means over the validation set, ``val_loss`` among them; the model is in eval mode, without gradients."""
+
+    def objection(self, found: Metrics) -> str | None:
+        """Why a run with these validation figures should not go on."""
+
+    @property
+    def guarded(self) -> bool:
+        """Whether ``objection`` can object at all."""

@@ -1,0 +1,71 @@
+"""litgpt's finetune ``main``, full or LoRA, run over our data with our loop swapped in."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from litgpt_zh import checkpoints, configs
+from litgpt_zh.finetune.loop import Finetuning
+from litgpt_zh.finetune.objective import Objective
+from litgpt_zh.loops import FULL, swapped
+from litgpt_zh.stage import UserError, exclusive
+
+
+def train_with(
+    data: Any, objective: Objective, module: ModuleType, main: Callable[..., Any], arguments: dict[str, Any]
+) -> None:
+    """Run litgpt's finetune ``main`` over ``data`` with our parts swapped in.
+
+    Raises:
+        UserError: settings that cannot be honoured, before any work.
+    """
+    out_dir, base, config = arguments["out_dir"], arguments["checkpoint_dir"], arguments["config"]
+    full = module.__name__ == FULL
+    stage = objective.stage if full else f"{objective.stage}-lora"
+    checkpoints.require_checkpoint(base)
+    if not full and config.lora_head and configs.is_tied(config):
+        raise UserError(
+            "lora_head=true on tied embeddings would change the input embedding at the merge; set lora_head: false"
+        )
+    plan = _plan(stage, objective, arguments)
+    with exclusive(out_dir):
+        resume = arguments.get("resume") or (data.resume and "auto")
+        if checkpoints.claim(out_dir, plan, resume=resume):
+            print(f"{out_dir}/final: already finished with these settings; nothing to do")
+            return
+        started = time.perf_counter()
+        run = Finetuning(stage, data, objective, arguments, plan.inputs)
+        parts: dict[str, Any] = {
+            "fit": run.fit_full if full else run.fit_lora,
+            "validate": run.validate_for_litgpt,
+            "get_dataloaders": functools.partial(run.get_dataloaders, module.get_dataloaders),
+        }
+        if full:
+            parts["find_resume_path"] = checkpoints.find_resume_path
+            arguments["resume"] = resume
+        with swapped(module, **parts):
+            main(**arguments)
+        counts: dict[str, Any] = {"steps": run.step, "tokens": run.tokens, "val_loss": run.val_loss}
+        if run.stopped:
+            counts["stopped"] = run.stopped
+        checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
+
+
+def _plan(stage: str, objective: Objective, arguments: dict[str, Any]) -> Any:
+    train, config = arguments["train"], arguments["config"]
+    settings = {
+        "model": config.name,
+        "train": {k: v for k, v in vars(train).items() if k not in ("save_interval", "log_interval")},
+        "data": objective.settings,
+        "optimizer": arguments["optimizer"],
+        "seed": arguments["seed"],
+        "precision": str(arguments["fabric"].strategy.precision.precision),
+        "devices": arguments["devices"] * arguments["num_nodes"],
+        "lora": {k: v for k, v in vars(config).items() if k.startswith("lora_")},
+    }
+    inputs = {"records": objective.records, "base": arguments["checkpoint_dir"] / checkpoints.WEIGHTS}
+    return checkpoints.plan_of(stage, inputs, settings)

@@ -1,0 +1,84 @@
+"""Which samples of one request become pairs: pure functions of rewards and lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from litgpt_zh.preference.rewards import failure
+
+NO_CHOICE = ("empty", "broken")
+"""Failures that are not fit for the rejected side either."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A sample: its ids (without the one that ends it), its text, whether it ended by itself, its reward in [0, 1]."""
+
+    ids: tuple[int, ...]
+    text: str
+    finished: bool
+    reward: float
+
+    @property
+    def failure(self) -> str | None:
+        return failure(self.text, self.finished)
+
+
+def best_worst(
+    samples: Sequence[Scored], *, margin: float, most: int, length_ratio: float
+) -> tuple[list[tuple[int, int]], str | None]:
+    """Pairs (chosen, rejected) of sample numbers: the best with the worst that suits it, then the next best.
+
+    A sample is used once. The chosen side has no ``failure``; its reward is higher by ``margin`` at least; the lengths (in
+    tokens, chosen / rejected) are within ``length_ratio`` .. 1 / ``length_ratio``, so that length is not what is learnt.
+    Of more than 4 samples the very worst is never rejected: the extreme minimum teaches least (arXiv 2502.16825).
+
+    Args:
+        samples: of one request.
+        margin: above 0.
+        most: pairs at most.
+        length_ratio: in (0, 1].
+
+    Returns:
+        The pairs, and why there is none.
+    """
+    up = sorted(range(len(samples)), key=lambda n: samples[n].reward)
+    good = [n for n in reversed(up) if samples[n].failure is None]
+    bad = [n for n in (up[1:] if len(samples) > 4 else up) if samples[n].failure not in NO_CHOICE]
+    if not good:
+        return [], "no sample without a failure"
+    pairs: list[tuple[int, int]] = []
+    used: set[int] = set()
+    apart = False
+    for chosen in good:
+        if chosen in used or len(pairs) == most:
+            continue
+        for rejected in bad:
+            if rejected in used or samples[chosen].reward - samples[rejected].reward < margin:
+                continue
+            apart = True
+            if fits(samples[chosen], samples[rejected], length_ratio):
+                pairs.append((chosen, rejected))
+                used |= {chosen, rejected}
+                break
+    if pairs:
+        return pairs, None
+    return [], "lengths too far apart" if apart else "rewards too close"
+
+
+def classic(
+    story: Scored, samples: Sequence[Scored], *, most: int, length_ratio: float
+) -> tuple[list[int], str | None]:
+    """Numbers of the samples to be rejected in favour of the record's own story, the first that suit; or why none."""
+    other = [n for n, s in enumerate(samples) if s.failure not in NO_CHOICE and s.text != story.text]
+    if not other:
+        return [], "no sample to reject"
+    suited = [n for n in other if fits(story, samples[n], length_ratio)]
+    return suited[:most], None if suited else "lengths too far apart"
+
+
+def fits(chosen: Scored, rejected: Scored, length_ratio: float) -> bool:
+    """Whether the lengths are alike (in tokens), and the sides are not."""
+    ratio = len(chosen.ids) / max(len(rejected.ids), 1)
+    return length_ratio <= ratio <= 1 / length_ratio and chosen.ids != rejected.ids

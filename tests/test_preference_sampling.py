@@ -1,0 +1,272 @@
+"""Pairs from a model's own samples: which are chosen, what is written, and the same in every run."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from litgpt.utils import save_config
+from tiny_checkpoint import LETTERS, tiny_model
+from tokenizers import AddedToken, Tokenizer, decoders, models
+
+from litgpt_zh.constraints import Constraints
+from litgpt_zh.generate.load import load
+from litgpt_zh.preference import sample as sample_module
+from litgpt_zh.preference.choose import Scored, best_worst, classic
+from litgpt_zh.preference.requests import requests
+from litgpt_zh.preference.rewards import failure
+from litgpt_zh.preference.sample import sample_pairs
+from litgpt_zh.prompts import ASSISTANT, CONTROL, EOS, USER, chat_prompt, story_request
+from litgpt_zh.stage import Manifest, UserError
+
+LETTER = "小兔子在草地上玩铲"
+FAIR = {"margin": 0.2, "most": 2, "length_ratio": 0.8}
+
+
+def scored(reward: float, tokens: int = 10, finished: bool = True, text: str = "小兔子在草地上玩。") -> Scored:
+    return Scored((*range(tokens), int(reward * 1000)), text, finished, reward)
+
+
+# choosing ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_best_goes_with_the_worst_then_the_next_best() -> None:
+    four = [scored(r) for r in (0.5, 0.9, 0.1, 0.8)]
+    assert best_worst(four, **FAIR) == ([(1, 2), (3, 0)], None)
+    assert best_worst(four, **{**FAIR, "most": 1}) == ([(1, 2)], None)
+
+
+def test_of_many_samples_the_extreme_minimum_is_not_rejected() -> None:
+    five = [scored(r) for r in (0.5, 0.9, 0.1, 0.8, 0.3)]
+    assert best_worst(five, **FAIR) == ([(1, 4), (3, 0)], None)
+
+
+def test_no_ties_and_no_small_margins() -> None:
+    assert best_worst([scored(0.5), scored(0.5)], **FAIR) == ([], "rewards too close")
+    assert best_worst([scored(0.5), scored(0.65)], **FAIR) == ([], "rewards too close")
+    assert best_worst([scored(0.5), scored(0.75)], **FAIR)[0] == [(1, 0)]
+
+
+def test_lengths_must_be_alike() -> None:
+    assert best_worst([scored(0.9, 19), scored(0.1, 9)], **FAIR) == ([], "lengths too far apart")
+    assert best_worst([scored(0.9, 19), scored(0.1, 9), scored(0.2, 16)], **FAIR)[0] == [(0, 2)]
+    assert best_worst([scored(0.9, 9), scored(0.1, 11)], **FAIR)[0] == [(0, 1)]
+
+
+def test_a_failure_is_never_chosen_but_may_be_rejected() -> None:
+    cut = scored(0.0, finished=False)
+    assert best_worst([cut, cut], **FAIR) == ([], "no sample without a failure")
+    assert best_worst([scored(0.9, finished=False), scored(0.6)], **FAIR) == ([], "rewards too close")
+    assert best_worst([cut, scored(0.6)], **FAIR)[0] == [(1, 0)]
+    empty = scored(0.0, text="")
+    assert best_worst([empty, scored(0.6)], **FAIR) == ([], "rewards too close")
+
+
+def test_classic_rejects_any_other_sample() -> None:
+    story = scored(0.2, text="草地上有小兔子在玩。")
+    samples = [scored(0.9, 50), story, scored(0.8), scored(0.7), scored(0.1)]
+    assert classic(story, samples, most=2, length_ratio=0.8) == ([2, 3], None)
+    assert classic(story, samples[:1], most=2, length_ratio=0.8) == ([], "lengths too far apart")
+    assert classic(story, [story], most=2, length_ratio=0.8) == ([], "no sample to reject")
+
+
+# requests ------------------------------------------------------------------------------------------------------------
+
+
+def asked_of(source: Path | None, count: int = 10, **settings: object) -> list:
+    given = {"fields": {}, "seed": 0, "world_seed": 5} | settings
+    return list(requests(source, count=count, **given))  # type: ignore[arg-type]
+
+
+def test_requests_of_records(tmp_path: Path) -> None:
+    records = [
+        {"words": ["铲子"], "sentence": "天黑了。", "text": "故事", "group": 7},
+        {"text": "好。"},
+        {"words": ["草"]},
+    ]
+    file = tmp_path / "in.jsonl"
+    file.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
+    first, nothing, last = asked_of(file)
+    assert nothing is None and first.asked == Constraints(("铲子",), sentence="天黑了。")
+    assert first.prompt == chat_prompt([("user", story_request(first.asked))]) and first.group == "7"
+    assert last.group == last.prompt and last.story == ""
+    thin = asked_of(file, fields={"sentence": 0.0})[0]
+    assert thin.asked == Constraints(("铲子",)) and "随机句子" not in thin.prompt
+    with pytest.raises(UserError, match="no such file"):
+        asked_of(tmp_path / "nothing.jsonl")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no train-"):
+        asked_of(tmp_path / "empty")
+
+
+def test_requests_of_a_corpus_folder_are_training_stories(tmp_path: Path) -> None:
+    for split, word in (("train", "铲子"), ("val", "草地")):
+        (tmp_path / f"{split}-00000.jsonl").write_text(json.dumps({"words": [word], "text": "x"}) + "\n")
+    assert [r.asked.words for r in asked_of(tmp_path)] == [("铲子",)]
+
+
+def test_requests_of_the_world_are_new_ones() -> None:
+    one, two = asked_of(None, 4), asked_of(None, 4, world_seed=6)
+    assert len(one) == 4 and not {r.prompt for r in one} & {r.prompt for r in two}
+    assert all(word in r.story for r in one for word in r.asked.words)
+
+
+# sampling ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that writes letters at random, ends one text in twenty tokens, and never writes another control piece."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    pieces = [*CONTROL, *dict.fromkeys(LETTERS)]
+    tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, []))
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in CONTROL])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": EOS})
+    )
+    model = tiny_model(len(pieces))
+    with torch.no_grad():
+        model.transformer.wte.weight[:, 0] = 10.0  # a constant that outlives every block: a bias for the head
+        model.lm_head.weight[:, 0] = 0.0
+        model.lm_head.weight[1:6, 0] = -5.0
+        model.lm_head.weight[0, 0] = 0.1
+    torch.save(model.state_dict(), folder / "lit_model.pth")
+    save_config(model.config, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("source") / "in.jsonl"
+    records = [
+        {"words": [LETTER[n % 9], LETTER[(n + 3) % 9]], "text": LETTER[n % 9] + "小兔子在玩。" * 3, "group": n}
+        for n in range(40)
+    ]
+    records[7] = {"text": "好。"}
+    records[8]["words"] = list(LETTER * 9)
+    file.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
+    return file
+
+
+SETTINGS = {
+    "count": 40, "samples": 6, "margin": 0.3, "length_ratio": 0.5, "band": (1, 60), "val_share": 0.3,
+    "weights": {"words": 1.0},
+}  # fmt: skip
+
+
+def sampled(checkpoint: Path, source: Path, out: Path, **changes: object) -> Manifest:
+    return sample_pairs(checkpoint, out, source, **{**SETTINGS, **changes})  # type: ignore[arg-type]
+
+
+def pairs_of(folder: Path) -> list[tuple[str, list[int], list[int]]]:
+    found = []
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    for side in ("train", "val"):
+        ids, offsets, prompts = (np.load(folder / f"{side}_{name}.npy") for name in ("ids", "offsets", "prompts"))
+        for n, prompt in enumerate(prompts):
+            chosen, rejected = (ids[offsets[2 * n + k] : offsets[2 * n + k + 1]].tolist() for k in (0, 1))
+            assert chosen[:prompt] == rejected[:prompt]
+            text = tokenizer.decode(chosen[:prompt], skip_special_tokens=False)
+            found.append((text, chosen[prompt:], rejected[prompt:]))
+    return found
+
+
+def test_pairs_of_a_model(checkpoint: Path, source: Path, tmp_path: Path) -> None:
+    counts = sampled(checkpoint, source, tmp_path / "out").counts
+    found, tokenizer = pairs_of(tmp_path / "out"), load(checkpoint).tokenizer.processor
+    assert len(found) == counts["kept"] > 10
+    for prompt, chosen, rejected in found:
+        assert prompt.startswith(USER) and prompt.endswith(ASSISTANT)
+        words = prompt.partition("词汇：")[2].removesuffix(ASSISTANT).split("，")
+        texts = [tokenizer.decode(ids) for ids in (chosen, rejected)]
+        good, bad = (sum(word in text for word in words) / len(words) for text in texts)
+        if failure(texts[1], rejected[-1] == 0) is not None:
+            bad = 0.0
+        assert good - bad >= 0.3 and chosen[-1] == 0 and chosen.count(0) == 1  # its own end, once
+        assert 0.5 <= (len(chosen) - 1) / max(len(rejected) - rejected.count(0), 1) <= 2
+    assert counts["dropped"]["nothing is asked"] == 1 and counts["dropped"]["prompt too long"] == 1
+    assert counts["read"] == 40 and sum(counts["dropped"].values()) == 40 - round(counts["yield"] * 40)
+    histograms = counts["histograms"]
+    assert sum(histograms["sample_failure"].values()) == 38 * 6 == sum(histograms["sample_reward"].values())
+    assert sum(histograms["chosen_tokens"].values()) == counts["kept"]
+    assert min(map(float, histograms["margin"])) >= 0.3
+    example = json.loads((tmp_path / "out" / "examples.jsonl").read_text("utf-8").splitlines()[0])
+    assert example["source"].startswith("reward ") and " over " in example["source"]
+
+
+def test_a_sample_that_met_the_cap_gets_no_end(checkpoint: Path, source: Path, tmp_path: Path) -> None:
+    sampled(checkpoint, source, tmp_path / "out", max_new_tokens=12, length_ratio=0.1)
+    found = pairs_of(tmp_path / "out")
+    cut = [rejected for _, _, rejected in found if rejected[-1] != 0]
+    assert cut and all(len(rejected) == 12 for rejected in cut)
+    assert all(chosen[-1] == 0 and len(chosen) <= 12 for _, chosen, _ in found)
+
+
+def test_the_same_in_every_run_and_after_a_stop(checkpoint: Path, source: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(sample_module, "CHUNK", 7)
+    whole = sampled(checkpoint, source, tmp_path / "whole")
+    assert sampled(checkpoint, source, tmp_path / "other", batch_size=5).outputs == whole.outputs
+    original, commits = sample_module.PairWriter.commit, 0
+
+    def stopping(writer: sample_module.PairWriter) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == 4:
+            raise KeyboardInterrupt
+        original(writer)
+
+    monkeypatch.setattr(sample_module.PairWriter, "commit", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        sampled(checkpoint, source, tmp_path / "stopped")
+    commits = 10
+    again = sampled(checkpoint, source, tmp_path / "stopped")
+    assert again.outputs == whole.outputs and again.counts == whole.counts
+    assert sampled(checkpoint, source, tmp_path / "another", seed=1).outputs != whole.outputs
+
+
+def test_classic_pairs_choose_the_records_own_story(checkpoint: Path, source: Path, tmp_path: Path) -> None:
+    counts = sampled(checkpoint, source, tmp_path / "out", kind="classic", samples=2, length_ratio=0.2).counts
+    tokenizer = load(checkpoint).tokenizer.processor
+    stories = {json.loads(line)["text"] for line in source.read_text("utf-8").splitlines()}
+    found = pairs_of(tmp_path / "out")
+    assert len(found) == counts["kept"] > 10
+    assert {tokenizer.decode(chosen) for _, chosen, _ in found} <= stories
+    assert all(chosen[-1] == 0 for _, chosen, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"samples": 1}, "--samples 1"),
+        ({"margin": 0.0}, "--margin 0.0"),
+        ({"pairs_per_prompt": 3}, "--pairs_per_prompt 3"),
+        ({"temperature": 0.0}, "--temperature 0.0"),
+        ({"band": (5, 2)}, r"--band \[5, 2\]"),
+        ({"weights": {"word": 1}}, "no part 'word'"),
+        ({"prompt_fields": {"word": 1}}, "prompt_fields: word"),
+        ({"margin": 1.0, "weights": {"ending": 1, "words": 1}}, "no usable pair among 40 records"),
+    ],
+)
+def test_refusals(checkpoint: Path, source: Path, tmp_path: Path, settings: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        sampled(checkpoint, source, tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_recipe_names_settings_that_exist() -> None:
+    recipe = yaml.safe_load((Path(__file__).parents[1] / "recipes" / "preference.yaml").read_text("utf-8"))
+    parameters = inspect.signature(sample_pairs).parameters
+    assert set(recipe) <= set(parameters)
+    assert (
+        recipe["out_dir"]
+        == yaml.safe_load((Path(__file__).parents[1] / "recipes" / "dpo.yaml").read_text("utf-8"))["data"]["init_args"][
+            "pairs_dir"
+        ]
+    )
