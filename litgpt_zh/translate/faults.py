@@ -26,7 +26,7 @@ _UNKNOWN = re.compile(r"support|unrecognized|unknown|unexpected|not permitted|no
 _ADAPTABLE = ("response_format", "json_schema", "max_completion_tokens", "max_tokens", "temperature")
 
 
-@dataclass
+@dataclass(eq=False)
 class Trouble(Exception):
     """``retry`` after ``wait`` seconds (None: by our own back-off), give up the ``item``, stop the run (``fatal``), or
     ``adapt`` the request (``reason`` is the parameter). ``begun``: the server may bill for it."""
