@@ -7,7 +7,7 @@ corpus       litgpt-zh corpus                                 recipes/corpus.yam
 tokenizer    litgpt-zh tokenizer                              recipes/tokenizer.yaml   docs/tokenizer.md
 tokens       litgpt-zh tokens                                 recipes/tokens.yaml      docs/tokens.md
 pretrain     litgpt pretrain NAME                             recipes/pretrain.yaml    docs/pretrain.md
-translate    (not built yet)                                  -                        docs/translate.md
+translate    litgpt-zh translate                              recipes/translate.yaml   docs/translate.md
 sft          litgpt-zh instructions, litgpt finetune_full     recipes/sft.yaml         docs/sft.md
 sft-lora     litgpt finetune_lora                             recipes/sft-lora.yaml    docs/sft-lora.md
 preference   litgpt-zh sample_pairs, litgpt-zh pairs          recipes/preference.yaml  docs/preference.md
