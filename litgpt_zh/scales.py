@@ -30,6 +30,8 @@ class Scale:
     sft_optimizer: dict[str, Any]
     word_weight: float = 5.0
     """How much more the words of a request count (``Instructions.word_weight``)."""
+    plots: tuple[str, ...] = ()
+    """Plots of the story world; all where empty."""
     precision: str = "32-true"
     vocab_size: int = 6656
     score: int = 200
@@ -44,6 +46,11 @@ def _adamw(lr: float, weight_decay: float) -> dict[str, Any]:
     return {"class_path": "torch.optim.AdamW", "init_args": init_args}
 
 
+FEW = tuple(
+    "梦里的旅行 换来换去 收集宝贝 忙碌的一天 买菜 搬家 乱糟糟的房间 学本领 长大想当什么 神奇的画笔 阁楼里的宝贝 全家福".split()
+)
+"""Twelve plots that between them ask for most words of the lexicon: what two million parameters learn in minutes."""
+
 SCALES = {
     "tiny": Scale(
         name="tiny", model="zh-tinystories-2m", minutes="一两分钟", minutes_en="a minute or two",
@@ -55,7 +62,7 @@ SCALES = {
         name="cpu", model="zh-tinystories-2m", minutes="双核 CPU 约 20 分钟", minutes_en="about 20 minutes on 2 cores",
         stories=40_000, block_size=256, micro_batch=8, global_batch=8,
         pretrain_tokens=1_500_000, pretrain_optimizer=_muon(0.02),
-        sft_drills=8_000, sft_records=36_000, sft_batch=16, sft_optimizer=_muon(0.02),
+        sft_drills=8_000, sft_records=36_000, sft_batch=8, sft_optimizer=_muon(0.014), plots=FEW,
     ),
     "gpu": Scale(
         name="gpu", model="zh-tinystories-44m", minutes="24 GB 显卡约 10 分钟（目标，未实测）",
@@ -85,7 +92,8 @@ def recipes(scale: Scale, run: Path, seed: int) -> dict[str, str]:
             "out_dir": run / "score",
             "count": scale.score,
             "seed": 1_000_003 + seed,  # never a seed of the training corpus
-        },
+        }
+        | ({"plots": scale.plots} if scale.plots else {}),
     }
     for name in ("corpus", "tokenizer", "tokens", "sft-data", "evaluate"):
         found[name]["overwrite"] = True  # quickstart owns its folder: what is stale is moved aside
@@ -97,7 +105,8 @@ def recipes(scale: Scale, run: Path, seed: int) -> dict[str, str]:
 
 
 def _corpus(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
-    return {"source": "world", "out_dir": run / "corpus", "stories": scale.stories, "seed": seed, "length": "short"}
+    corpus = {"source": "world", "out_dir": run / "corpus", "stories": scale.stories, "seed": seed, "length": "short"}
+    return corpus | ({"plots": scale.plots} if scale.plots else {})
 
 
 def _tokenizer(scale: Scale, run: Path) -> dict[str, Any]:

@@ -358,7 +358,7 @@ def test_split(tmp_path: Path) -> None:
 def test_settings_are_checked(tmp_path: Path) -> None:
     path = str(put(tmp_path, jsonl({"text": story(1)}, {"text": story(2)})))
     for wrong in ({"val_share": 0.0}, {"val_share": 1.0}, {"min_chars": 0}, {"min_chinese": 2}, {"workers": -1},
-                  {"seed": -1}, {"stories": 10}, {"source": ["world", path]}):  # fmt: skip
+                  {"seed": -1}, {"stories": 10}, {"plots": ["搬家"]}, {"source": "world", "plots": ["没有"]}, {"source": ["world", path]}):  # fmt: skip
         with pytest.raises(UserError):
             corpus(**{"source": path, "out_dir": tmp_path / "out"} | wrong)
     assert not (tmp_path / "out").exists()

@@ -39,6 +39,10 @@ def _world(realm: str = "child", length: str = "short") -> World:
 
 def test_a_story_depends_on_seed_and_index_alone() -> None:
     assert list(generate(3, 0, 20)) == [story(3, index) for index in range(20)]
+    few = list(generate(3, 0, 30, "short", ("搬家", "买菜")))
+    assert {item.plot for item in few} == {"搬家", "买菜"}
+    with pytest.raises(ValueError, match="no such plot: 没有"):
+        story(3, 0, "short", ("没有",))
     assert list(generate(3, 10, 10)) == list(generate(3, 0, 20))[10:]
     assert story(3, 0) != story(4, 0)
     code = "from litgpt_zh.corpus.world import story; print(story(3, 5).text)"

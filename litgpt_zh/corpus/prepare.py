@@ -36,6 +36,7 @@ class Block:
     start: int
     count: int
     length: Literal["short", "full"]
+    plots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def _records(items: Block | list[Record | Bad]) -> Iterable[Record | Bad]:
         return items
     from litgpt_zh.corpus.world import generate
 
-    stories = generate(items.seed, items.start, items.count, length=items.length)
+    stories = generate(items.seed, items.start, items.count, items.length, items.plots)
     return (Record(story.record(), "world", items.start + n) for n, story in enumerate(stories, 1))
 
 
@@ -113,11 +114,13 @@ def _tidy(value: Any) -> Any:
     return [_tidy(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
-def blocks(seed: int, start: int, stop: int, length: Literal["short", "full"]) -> Iterator[Block]:
+def blocks(
+    seed: int, start: int, stop: int, length: Literal["short", "full"], plots: tuple[str, ...] = ()
+) -> Iterator[Block]:
     """Stories ``start`` to ``stop`` of the built-in world, in pieces of a size that does not depend on ``start``."""
     while start < stop:
         end = min(stop, (start // BATCH + 1) * BATCH)
-        yield Block(seed, start, end - start, length)
+        yield Block(seed, start, end - start, length, plots)
         start = end
 
 

@@ -32,6 +32,7 @@ def corpus(
     stories: int = _STORIES,
     seed: int = 0,
     length: Literal["short", "full"] = "short",
+    plots: list[str] | None = None,
     val_share: float = 0.01,
     min_chars: int = 20,
     max_chars: int = 20_000,
@@ -52,6 +53,7 @@ def corpus(
         stories: how many stories to draw from the world.
         seed: of the world and of the split.
         length: of the world's stories.
+        plots: names of the world's plots to tell; all by default. A small model learns a few of them sooner.
         val_share: the share of the stories that goes to validation.
         min_chars: drop shorter stories.
         max_chars: drop longer stories.
@@ -68,12 +70,13 @@ def corpus(
             max_bad bad records; out_dir holds something else; disk full.
     """
     limits = Limits(min_chars, max_chars, min_chinese)
-    _check(source, stories, seed, length, val_share, limits, workers)
+    _check(source, stories, seed, length, plots, val_share, limits, workers)
     settings: dict[str, Any] = {"seed": seed, "val_share": val_share, **asdict(limits)}
     inputs: dict[str, Path] = {}
     if source == WORLD:
         settings |= {"source": WORLD, "stories": stories, "length": length, "world_version": _world_version()}
-        reader = _world(stories, seed, length, limits)
+        settings |= {"plots": plots} if plots else {}
+        reader = _world(stories, seed, length, tuple(plots or ()), limits)
     else:
         names = [source] if isinstance(source, str) else source
         files(names)
@@ -92,11 +95,19 @@ def corpus(
 
 
 def _check(
-    source: list[str] | str, stories: int, seed: int, length: str, val_share: float, limits: Limits, workers: int
+    source: list[str] | str,
+    stories: int,
+    seed: int,
+    length: str,
+    plots: list[str] | None,
+    val_share: float,
+    limits: Limits,
+    workers: int,
 ) -> None:
-    if source != WORLD and (stories, length) != (_STORIES, _LENGTH):
+    _check_plots(plots or [])
+    if source != WORLD and ((stories, length) != (_STORIES, _LENGTH) or plots):
         raise UserError(
-            "corpus: --stories and --length belong to the built-in world; leave them out with --source files"
+            "corpus: --stories, --length and --plots belong to the built-in world; leave them out with --source files"
         )
     if isinstance(source, list) and (not source or WORLD in source):
         raise UserError("corpus: --source takes 'world' alone, or one or more files and folders")
@@ -115,6 +126,16 @@ def _check(
         )
 
 
+def _check_plots(plots: list[str]) -> None:
+    if not plots:
+        return
+    from litgpt_zh.corpus.world.plots import PLOTS
+
+    known = [plot.name for plot in PLOTS]
+    if unknown := [name for name in plots if name not in known]:
+        raise UserError(f"corpus: --plots: no plot {', '.join(unknown)}; there are {', '.join(known)}")
+
+
 @dataclass
 class Reader:
     """Where jobs come from: ``jobs(done, bar)`` goes on after ``done`` records; ``total`` and ``unit`` of the bar."""
@@ -124,10 +145,10 @@ class Reader:
     unit: str
 
 
-def _world(stories: int, seed: int, length: Literal["short", "full"], limits: Limits) -> Reader:
+def _world(stories: int, seed: int, length: Literal["short", "full"], plots: tuple[str, ...], limits: Limits) -> Reader:
     def jobs(done: int, bar: Any) -> Iterator[Job]:
         bar.initial = bar.n = done
-        return (Job(block, limits, seed) for block in blocks(seed, done, stories, length))
+        return (Job(block, limits, seed) for block in blocks(seed, done, stories, length, plots))
 
     return Reader(jobs, stories, "story")
 

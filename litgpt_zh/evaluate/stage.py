@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ def evaluate_stories(
     corpus_dir: Path | None = None,
     seed: int = 987_654_321,
     count: int = 200,
+    plots: list[str] | None = None,
     fields: list[str] | None = None,
     max_new_tokens: int | None = None,
     overwrite: bool = False,
@@ -36,6 +38,7 @@ def evaluate_stories(
             makes new requests.
         seed: of the story world; another one than the training corpus was made with.
         count: stories.
+        plots: plots of the story world to ask for, as in the corpus; all by default.
         fields: constraint fields that the prompt shows (words, features, summary, sentence); words by default.
         max_new_tokens: of one story; None goes on to the end of the block.
         overwrite: move an older score in ``out_dir`` aside.
@@ -50,13 +53,14 @@ def evaluate_stories(
         "count": count, "fields": fields or ["words"], "max_new_tokens": max_new_tokens,
         "world_seed": None if corpus_dir else seed,
     }  # fmt: skip
+    settings |= {"plots": plots} if plots else {}
     with open_stage("evaluate", out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as work:
         if work.finished:
             return json.loads((Path(out_dir) / "score.json").read_text(encoding="utf-8"))
         from litgpt_zh.generate.load import load
 
         loaded, shown = load(checkpoint_dir), fields or ["words"]
-        records = _held_out(corpus_dir, 2 * count, seed)
+        records = _held_out(corpus_dir, 2 * count, seed, plots or [])
         result = score(loaded, records, count=count, fields=shown, max_new_tokens=max_new_tokens)
         if any(record.get("text") for record in records):
             result["bits"] = bits_per_character(loaded, records, count=count, fields=shown if loaded.instruct else ())
@@ -66,10 +70,10 @@ def evaluate_stories(
     return result
 
 
-def _held_out(corpus_dir: Path | None, count: int, seed: int) -> list[dict[str, Any]]:
+def _held_out(corpus_dir: Path | None, count: int, seed: int, plots: list[str]) -> list[dict[str, Any]]:
     """Twice what is needed: some stories name no words."""
     if corpus_dir is None:
-        return world_records(count, seed)
+        return world_records(count, seed, plots)
     if Path(corpus_dir).is_file():
         return read_records(corpus_dir)
     from litgpt_zh.corpus.shards import read_shards, shard_files
@@ -88,11 +92,13 @@ def _asked(records: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     return [{**record, **extract(record["text"], rng_for(record["text"], seed), segmenter)} for record in records]
 
 
-def world_records(count: int, seed: int) -> list[dict[str, Any]]:
+def world_records(count: int, seed: int, plots: Sequence[str] = ()) -> list[dict[str, Any]]:
     """New stories of the built-in world, with what they were asked for."""
     from litgpt_zh.corpus.world import generate
 
-    stories = generate(seed=seed, start=0, count=2 * count)  # two in five ask for all their words; those are left out
+    stories = generate(
+        seed=seed, start=0, count=2 * count, plots=plots
+    )  # two in five ask for all their words; those are left out
     return [story.record() for story in stories if len(story.words) <= MOST_WORDS][:count]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -62,22 +62,26 @@ class Story:
         }
 
 
-def story(seed: int, index: int, length: Length = "short") -> Story:
+def story(seed: int, index: int, length: Length = "short", plots: Sequence[str] = ()) -> Story:
     """The story with an index in the stream of a seed.
 
     Args:
         seed: the stream.
         index: the place in the stream, from 0.
         length: ``short`` (one paragraph) or ``full`` (two to five).
+        plots: names of the plots that may be told; all by default.
 
     Raises:
-        ValueError: there is no such length.
+        ValueError: there is no such length or plot.
     """
     if length not in BOUNDS:
         raise ValueError(f"length must be one of {', '.join(BOUNDS)}, not {length!r}")
+    if unknown := set(plots) - {plot.name for plot in PLOTS}:
+        raise ValueError(f"no such plot: {', '.join(sorted(unknown))}")
+    told = [plot for plot in PLOTS if plot.name in plots] if plots else PLOTS
     rng = Random(f"{seed}:{index}:{length}")
     for _ in range(_ATTEMPTS):
-        plot = rng.choice(PLOTS)
+        plot = rng.choice(told)
         world = World(rng, length, Lexicon.load(), rng.choice(plot.realms))
         plot.run(world)
         world.close()
@@ -87,10 +91,12 @@ def story(seed: int, index: int, length: Length = "short") -> Story:
     raise RuntimeError(f"no story of the asked length in {_ATTEMPTS} attempts (seed {seed}, index {index})")
 
 
-def generate(seed: int, start: int = 0, count: int = 1000, length: Length = "short") -> Iterator[Story]:
+def generate(
+    seed: int, start: int = 0, count: int = 1000, length: Length = "short", plots: Sequence[str] = ()
+) -> Iterator[Story]:
     """The stories ``start`` to ``start + count`` of a seed, one after another."""
     for index in range(start, start + count):
-        yield story(seed, index, length)
+        yield story(seed, index, length, plots)
 
 
 def sentences(text: str) -> list[str]:
