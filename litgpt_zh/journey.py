@@ -58,7 +58,7 @@ STEPS = (
 
 def quickstart(
     out_dir: Path = Path("runs/quickstart"),
-    scale: Literal["auto", "tiny", "cpu", "gpu"] = "auto",
+    scale: Literal["auto", "tiny", "cpu", "cpu-bf16", "gpu"] = "auto",
     seed: int = 0,
 ) -> None:
     """From nothing to a Chinese story model you can talk to, on this machine, in minutes.
@@ -68,8 +68,8 @@ def quickstart(
 
     Args:
         out_dir: folder of the run; everything is in there, the recipes too.
-        scale: auto takes gpu (zh-tinystories-44m) where there is a CUDA GPU and cpu (zh-tinystories-2m) elsewhere; tiny
-            is for tests.
+        scale: auto takes gpu (zh-tinystories-44m) where there is a CUDA GPU, elsewhere cpu (zh-tinystories-2m), or cpu-bf16
+            where the processor has bfloat16 instructions; tiny is for tests.
         seed: of the story world and of training.
 
     Raises:
@@ -229,7 +229,7 @@ def _show_stories(folder: Path, count: int = 3) -> None:
 
 
 def _scale() -> str:
-    return "gpu" if _gpu() else "cpu"
+    return "gpu" if _gpu() else scales.for_cpu()
 
 
 def _gpu() -> str | None:
