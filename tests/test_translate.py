@@ -495,6 +495,8 @@ def test_a_sample_is_balanced_and_repeatable() -> None:
     assert len(sample.indices) == 45 and sample.indices == choose(items, 45, seed=1).indices
     assert sample.indices != choose(items, 45, seed=2).indices
     assert sample.indices <= choose(items, 90, seed=1).indices
+    torn = choose([*items, Unread(985, "a.jsonl:986", "broken json")], 45, seed=1)
+    assert torn.indices == sample.indices | {985} and torn.after == sample.after  # named among the dead letters
     assert "900" in sample.table() and len(choose(items, 10**6, seed=1).indices) == 985
 
 

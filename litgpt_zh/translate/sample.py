@@ -46,12 +46,16 @@ def fair_shares(available: Mapping[Key, int], total: int) -> dict[Key, int]:
 def choose(items: Iterable[Item | Unread], total: int, seed: int) -> Sample:
     """``total`` items, even over the combinations of constraints, and in each over the sets of features.
 
-    The same seed takes the same stories whatever their order; a larger total takes at least these of each set.
+    The same seed takes the same stories whatever their order; a larger total takes at least these of each set. What cannot
+    be read is taken besides, to be named among the dead letters.
     """
     heaps: dict[tuple[str, tuple[str, ...]], list[tuple[int, int]]] = {}
     counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    unread: set[int] = set()
     for item in items:
-        if isinstance(item, Item):
+        if isinstance(item, Unread):
+            unread.add(item.index)
+        else:
             kind = (" + ".join(item.asked()) or "none", tuple(sorted(item.features)))
             counts[kind] += 1
             entry = (-xxhash.xxh3_64_intdigest(item.group.encode(), seed=seed), item.index)
@@ -60,7 +64,7 @@ def choose(items: Iterable[Item | Unread], total: int, seed: int) -> Sample:
     before: Counter[str] = Counter()
     for (name, _), n in counts.items():
         before[name] += n
-    sample = Sample(set(), before)
+    sample = Sample(unread, before)
     for name, share in fair_shares(before, total).items():
         sets = {kind: n for kind, n in counts.items() if kind[0] == name}
         for kind, part in fair_shares(sets, share).items():
