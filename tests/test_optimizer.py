@@ -93,3 +93,18 @@ def test_it_learns_and_resumes_exactly() -> None:
     resumed.load_state_dict(saved[1])
     assert train(again, resumed, range(20, 30)) == whole
     assert whole[-1] < first[0] - 1.0
+
+
+def test_bfloat16_orthogonalises_nearly_the_same() -> None:
+    torch.manual_seed(0)
+    steps = []
+    for bfloat16 in (False, True):
+        weight = torch.nn.Parameter(torch.zeros(48, 24))
+        norm = torch.nn.Parameter(torch.ones(4))
+        weight.grad = torch.randn(48, 24, generator=torch.Generator().manual_seed(1))
+        norm.grad = torch.zeros(4)
+        MuonAdamW([norm, weight], lr=0.1, bfloat16=bfloat16).step()
+        assert weight.dtype == torch.float32
+        steps.append(weight.detach())
+    assert not torch.equal(*steps)
+    torch.testing.assert_close(*steps, atol=0.002, rtol=0)

@@ -60,6 +60,7 @@ class MuonAdamW(torch.optim.Optimizer):
         weight_decay: of the matrices.
         betas: of AdamW.
         eps: of AdamW.
+        bfloat16: orthogonalise in bfloat16, as the original does: faster on a GPU or processor that has it.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class MuonAdamW(torch.optim.Optimizer):
         weight_decay: float = 0.05,
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
+        bfloat16: bool = False,
     ) -> None:
         parameters = list(params)
         by_role: dict[str, list[torch.Tensor]] = {"other": [], "qkv": [], "matrix": []}
@@ -79,6 +81,7 @@ class MuonAdamW(torch.optim.Optimizer):
         defaults = {"lr": lr, "adam_ratio": adam_ratio, "momentum": momentum, "weight_decay": weight_decay}
         groups = [{"params": members, "role": role} for role, members in by_role.items() if members]
         super().__init__(groups, {**defaults, "betas": tuple(betas), "eps": eps})
+        self.bfloat16 = bfloat16
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
@@ -97,7 +100,8 @@ class MuonAdamW(torch.optim.Optimizer):
                 for target, part in zip(parameter.split(rows), update.split(rows), strict=True):
                     parts.setdefault((part.size(0), part.size(1)), []).append((target, part, group["lr"]))
         for (rows_, columns), members in parts.items():  # matrices of one shape together: few large products
-            updates = orthogonalised(torch.stack([part for _, part, _ in members]))
+            stacked = torch.stack([part for _, part, _ in members])
+            updates = orthogonalised(stacked.bfloat16() if self.bfloat16 else stacked)
             for (target, _, lr), update in zip(members, updates, strict=True):
                 target.add_(update.to(target.dtype), alpha=-lr * max(1.0, rows_ / columns) ** 0.5)
         return loss
