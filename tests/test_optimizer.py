@@ -107,4 +107,4 @@ def test_bfloat16_orthogonalises_nearly_the_same() -> None:
         assert weight.dtype == torch.float32
         steps.append(weight.detach())
     assert not torch.equal(*steps)
-    torch.testing.assert_close(*steps, atol=0.002, rtol=0)
+    torch.testing.assert_close(*steps, atol=0.006, rtol=0)
