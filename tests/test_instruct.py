@@ -216,7 +216,7 @@ def test_a_long_line_is_fine(tmp_path: Path) -> None:
 
 
 def test_real_alpaca() -> None:
-    path = Path("/work/shared/data/alpaca_zh_demo.json")
+    path = Path(__file__).parents[2] / "shared" / "data" / "alpaca_zh_demo.json"
     if not path.is_file():
         pytest.skip("no demo data on this machine")
     found = list(read_instructions(path))
