@@ -63,6 +63,36 @@ def test_intervals():
     assert figures.ratio([3, 1], np.array([2, 2]))["value"] == 1.0
 
 
+def test_paired_differences_by_hand():
+    """Two prompts: a resample holds the first 0, 1 or 2 times, with 1/4, 1/2, 1/4."""
+    assert figures.paired([0, 1], [1, 1]) == {"value": 0.5, "low": 0.0, "high": 1.0, "n": 2}
+    assert figures.paired([1, 1], [0, 1]) == {"value": -0.5, "low": -1.0, "high": 0.0, "n": 2}
+    # words met: 3 of 3 and 1 of 1 against 1 of 3 and 1 of 1: 4/4 - 2/4; the first alone 2/3, the second alone 0
+    found = figures.paired([1, 1], [3, 1], [3, 1])
+    assert found == {"value": 0.5, "low": 0.0, "high": 0.6667, "n": 2}
+    # other denominators on each side: 6/4 - 2/2; (2, 0): 5/3 - 1/1, (1, 1): 1/2, (0, 2): 1/1 - 1/1
+    assert figures.paired([1, 1], [5, 1], [1, 1], [3, 1]) == {"value": 0.5, "low": 0.0, "high": 0.6667, "n": 2}
+
+
+def test_paired_keeps_what_the_prompts_share_out_of_the_interval():
+    hard = np.arange(400) % 4 == 0  # unpaired, the spread of each side alone is +-0.042
+    better = hard | (np.arange(400) == 1)
+    found = figures.paired(hard, better)
+    assert found["value"] == 0.0025 and found["low"] == 0.0 and found["high"] == pytest.approx(0.0075, abs=0.0026)
+    assert figures.paired(hard, hard) == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 400}
+    assert figures.paired(hard, better) == found  # the seed is fixed
+
+
+def test_paired_without_what_does_not_count():
+    """The third prompt asks for nothing; resamples in which only one side has something to divide by are left out."""
+    assert figures.paired([0, 1, 0], [1, 1, 0], [1, 1, 0]) == figures.paired([0, 1], [1, 1])
+    assert figures.paired([1, 0], [1, 1], [1, 0], [1, 1]) == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 2}
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0, "n": 0}
+    assert figures.paired([], []) == nothing and figures.paired([0], [0], [0]) == nothing
+    with pytest.raises(ValueError, match="differ"):
+        figures.paired([1, 0], [1])
+
+
 def test_score_is_complete_and_repeats(checkpoint, tmp_path):
     result = score(checkpoint, RECORDS, count=6, fields=("words", "features", "sentence"), max_new_tokens=20)
     assert result["count"] == 6 and result["dropped"] == {"no words": 2}
