@@ -151,7 +151,7 @@ def test_command_writes_a_stage_folder(checkpoint, tmp_path, capsys):
     result = evaluate_stories(checkpoint, tmp_path / "out", corpus_dir=tmp_path / "corpus", count=4, max_new_tokens=8)
     assert json.loads((tmp_path / "out" / "score.json").read_text("utf-8")) == result and result["bits"]["stories"] == 4
     assert evaluate_stories(checkpoint, tmp_path / "out", tmp_path / "corpus", count=4, max_new_tokens=8) == result
-    assert "bits_per_character" in capsys.readouterr().out
+    assert "bits_asked" in capsys.readouterr().out
     world = evaluate_stories(checkpoint, tmp_path / "world", count=3, max_new_tokens=4)
     assert world["count"] == 3 and world["reference"]["words_all"]["value"] == 1.0
     (tmp_path / "empty").mkdir()

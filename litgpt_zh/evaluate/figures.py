@@ -32,6 +32,35 @@ def distinct(texts: Sequence[str], n: int = 2) -> float:
     return len(counts) / counts.total() if counts else 0.0
 
 
+def distinct_shares(texts: Sequence[str], n: int = 2) -> np.ndarray:
+    """``distinct`` as one number a text, so that it can be resampled like a mean: jackknife pseudo-values.
+
+    Their mean is ``distinct(texts, n)``; text i differs from it by (N - 1) times what leaving text i out takes away,
+    compared with leaving out any other. (Drawing a text twice would lower ``distinct`` itself, whatever the text.)
+
+    Returns:
+        (N,) float64.
+    """
+    grams = [_grams(text, n) for text in texts]
+    holders = Counter(gram for own in grams for gram in set(own))
+    total = sum(map(len, grams))
+    if not total:
+        return np.zeros(len(texts))
+    alone = [sum(holders[gram] == 1 for gram in set(own)) for own in grams]
+    pairs = zip(grams, alone, strict=True)
+    without = np.array([(len(holders) - a) / (total - len(g)) if total > len(g) else 0.0 for g, a in pairs])
+    return len(holders) / total + (len(texts) - 1) * (without.mean() - without)
+
+
+def bigram_recall(summary: str, text: str) -> float | None:
+    """Share of the summary's different character pairs that stand in the text: a PROXY for telling what it says.
+
+    It knows no synonyms and no order. A pair is two neighbouring letters, Hanzi or digits; None without any.
+    """
+    pairs = {pair for pair in _grams(summary, 2) if pair.isalnum()}
+    return sum(pair in text for pair in pairs) / len(pairs) if pairs else None
+
+
 def _grams(text: str, n: int) -> list[str]:
     return [text[i : i + n] for i in range(len(text) - n + 1)]
 
@@ -130,18 +159,19 @@ def paired(
     Raises:
         ValueError: the lengths differ.
     """
-    tops = [np.asarray(values, dtype=float) for values in (a, b)]
-    first = np.ones_like(tops[0]) if per_a is None else np.asarray(per_a, dtype=float)
-    bottoms = [first, first if per_b is None else np.asarray(per_b, dtype=float)]
-    if len({len(values) for values in (*tops, *bottoms)}) != 1:
-        raise ValueError(f"paired: lengths {[len(values) for values in (*tops, *bottoms)]} differ")
-    kept = (bottoms[0] != 0) | (bottoms[1] != 0)
-    (a, b), (per_a, per_b) = ([values[kept] for values in pair] for pair in (tops, bottoms))
-    if not (per_a.any() and per_b.any()):
+    top_a, top_b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    bottom_a = np.ones_like(top_a) if per_a is None else np.asarray(per_a, dtype=float)
+    bottom_b = bottom_a if per_b is None else np.asarray(per_b, dtype=float)
+    sides = (top_a, top_b, bottom_a, bottom_b)
+    if len({len(side) for side in sides}) != 1:
+        raise ValueError(f"paired: lengths {[len(side) for side in sides]} differ")
+    kept = (bottom_a != 0) | (bottom_b != 0)
+    top_a, top_b, bottom_a, bottom_b = (side[kept] for side in sides)
+    if not (bottom_a.any() and bottom_b.any()):
         return _interval(0.0, np.zeros(1), 0)
-    counts = _resamples(len(a))
-    resampled = _divided(counts @ b, counts @ per_b) - _divided(counts @ a, counts @ per_a)
-    return _interval(b.sum() / per_b.sum() - a.sum() / per_a.sum(), resampled, len(a))
+    counts = _resamples(len(top_a))
+    resampled = _divided(counts @ top_b, counts @ bottom_b) - _divided(counts @ top_a, counts @ bottom_a)
+    return _interval(top_b.sum() / bottom_b.sum() - top_a.sum() / bottom_a.sum(), resampled, len(top_a))
 
 
 def _resamples(n: int) -> np.ndarray:
