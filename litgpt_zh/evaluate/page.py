@@ -28,7 +28,7 @@ PICTURED = (
     "finished",
     "copied",
 )
-BETTER = {"repetition_4": -1, "copied": -1, "longest_copied": -1, "bits_asked": -1, "bits_plain": -1, "characters": 0}
+BETTER = {"repetition_4": -1, "copied": -1, "bits_asked": -1, "bits_plain": -1, "longest_copied": 0, "characters": 0}
 """Whether more is better: 1 where not named, 0 for neither."""
 COLOURS = ("#3b82c4", "#e07b39", "#2f9e77", "#a765b8", "#b3932b", "#c8546a")
 """Of the checkpoints, in their order; they hold on light and dark."""
@@ -131,10 +131,14 @@ def _gains(cards: Sequence[Mapping[str, Any]], models: list[dict[str, Any]], say
     if not rows:
         return ""
     ends = [abs(point[key]) for row in rows for point in row.points if point for key in ("low", "high")]
-    reach = next((n for n in (2, 4, 10, 20, 40) if n >= max(ends)), 100)
+    reach = next((n for n in (2, 4, 10, 20, 40, 80) if n >= max(ends)), 100)
     ticks = (-reach, -reach / 2, 0, reach / 2, reach)
     alt = say["gains"].format(name=cards[0]["name"])
-    return picture(rows, models[1:], ends=(-reach, reach), ticks=ticks, form=lambda value: f"{value:+.3g}", alt=alt)
+    return picture(rows, models[1:], ends=(-reach, reach), ticks=ticks, form=_points, alt=alt)
+
+
+def _points(value: float) -> str:
+    return f"{value:+.3g}" if value else "0"
 
 
 def _rows(cards: Sequence[Mapping[str, Any]], say: Mapping[str, str]) -> list[dict[str, Any]]:

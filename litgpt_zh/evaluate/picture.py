@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-_LEFT, _RIGHT, _WIDTH = 250, 690, 720
+_LEFT, _RIGHT, _WIDTH = 225, 610, 635
 _LINE = 14
 
 

@@ -45,9 +45,9 @@ _PAIRS: dict[str, tuple[str, str]] = {
     ),
     "gains": ("与基线 {name} 的差", "Difference from the baseline {name}"),
     "gains_note": (
-        "百分点；同一个要求成对比较，线是 95% 区间。线碰到 0 的，这么多要求还分不出高下。指标多了，二十个里总有一个碰巧不含 0。",
+        "百分点；同一个要求成对比较，线是 95% 区间。线碰到 0 的，这么多要求还分不出高下。指标多了，二十个里大约有一个碰巧不含 0。",
         "Percentage points, paired by request; lines are 95% intervals. Where the line touches 0, these requests do not tell "
-        "the two apart. Of many figures, one in twenty misses 0 by chance.",
+        "the two apart. Of many figures, about one in twenty misses 0 by chance.",
     ),
     "all": ("全部数字", "All figures"),
     "all_note": (
