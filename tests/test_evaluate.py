@@ -13,7 +13,7 @@ from tiny_checkpoint import write_checkpoint
 from litgpt_zh.evaluate import cards, figures, measure
 from litgpt_zh.evaluate.bits import bits_per_character
 from litgpt_zh.evaluate.copying import copied
-from litgpt_zh.evaluate.page import render
+from litgpt_zh.evaluate.page import gained, render
 from litgpt_zh.evaluate.score import score
 from litgpt_zh.evaluate.stage import evaluate_stories, summary
 from litgpt_zh.generate.load import load
@@ -369,7 +369,7 @@ def test_requests_that_only_one_model_can_hold(checkpoint, tmp_path):
     records = [
         {"words": ["草地"]},
         {"words": ["草地", "铲子", "兔子在玩", "小兔子在草地上玩铲子"]},
-        {"words": ["铲子"]},
+        {"words": "铲子，兔子"},
     ]
     file = tmp_path / "asked.jsonl"
     file.write_text(
@@ -378,6 +378,7 @@ def test_requests_that_only_one_model_can_hold(checkpoint, tmp_path):
     result = evaluate_stories([checkpoint, small], tmp_path / "out", file, count=3, max_new_tokens=8)
     other = result["others"][0]
     assert [s["request"] for s in result["samples"]] == [0, 1, 2] and [s["request"] for s in other["samples"]] == [0, 2]
+    assert other["samples"][1]["words"] == ["铲子", "兔子"]
     assert other["dropped"] == {"no words": 1, "prompt longer than the block": 1}
     assert other["differences"]["words_all"]["n"] == 2
     page = render(result, "zh")
@@ -433,6 +434,16 @@ def test_the_command_line_takes_each_form(checkpoint, tuned, tmp_path, form, mon
         main(["evaluate_stories", "--config", str(tmp_path / "recipe.yaml")])
     wanted = {"{0}": checkpoint, "[{0},{1}]": [checkpoint, tuned]}.get(form, {"base": checkpoint, "tuned": tuned})
     assert seen == [wanted, wanted]
+
+
+def test_how_a_difference_is_shown():
+    up = {"value": 0.05, "low": 0.01, "high": 0.09, "n": 200}
+    down, few = {**up, "value": -0.05, "low": -0.09, "high": -0.01}, {**up, "n": 9}
+    assert gained("words_all", up) == ("+5.0 [+1.0, +9.0]", "better")
+    assert gained("repetition_4", up)[1] == gained("words_all", down)[1] == "worse"
+    assert gained("bits_plain", down) == ("-0.050 [-0.090, -0.010]", "better")
+    assert gained("characters", up)[1] == gained("words_all", few)[1] == "same"
+    assert gained("words_all", {**up, "low": 0.0})[1] == "same"
 
 
 def test_page_in_both_languages(checkpoint, tuned, corpus, tmp_path):

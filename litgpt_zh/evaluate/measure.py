@@ -150,6 +150,9 @@ def summarised(every: Parts) -> dict[str, dict[str, float]]:
     for name, (top, bottom) in every.items():
         here = bottom != 0
         result[name] = (figures.rate if name in RATES else figures.ratio)(top[here], bottom[here])
+    if "distinct_2" in result:  # pseudo-values of a handful of stories reach beyond what a share can be
+        low, high = result["distinct_2"]["low"], result["distinct_2"]["high"]
+        result["distinct_2"] |= {"low": max(low, 0.0), "high": min(high, 1.0)}
     return result
 
 

@@ -30,6 +30,8 @@ PICTURED = (
 )
 BETTER = {"repetition_4": -1, "copied": -1, "bits_asked": -1, "bits_plain": -1, "longest_copied": 0, "characters": 0}
 """Whether more is better: 1 where not named, 0 for neither."""
+FEWEST = 10
+"""Requests; of a difference over fewer nothing is concluded."""
 COLOURS = ("#3b82c4", "#e07b39", "#2f9e77", "#a765b8", "#b3932b", "#c8546a")
 """Of the checkpoints, in their order; they hold on light and dark."""
 
@@ -82,12 +84,19 @@ def gained(name: str, difference: Mapping[str, float]) -> tuple[str, str]:
     """A difference as text, percentage points for shares, and whether it is ``better``, ``worse`` or ``same``."""
     scale, digits = (100, 1) if name in PERCENT else (1, 1 if name in ("characters", "longest_copied") else 3)
     value, low, high = (f"{difference[key] * scale:+.{digits}f}" for key in ("value", "low", "high"))
-    direction = BETTER.get(name, 1) * (1 if difference["low"] > 0 else -1 if difference["high"] < 0 else 0)
+    direction = BETTER.get(name, 1) * _sign(difference)
     return f"{value} [{low}, {high}]", {1: "better", -1: "worse", 0: "same"}[direction]
 
 
+def _sign(difference: Mapping[str, float]) -> int:
+    """1 above 0, -1 below, 0 where the interval holds 0 or the requests are too few."""
+    if difference["n"] < FEWEST:
+        return 0
+    return 1 if difference["low"] > 0 else -1 if difference["high"] < 0 else 0
+
+
 def summary(result: Mapping[str, Any]) -> str:
-    """One line a figure for each checkpoint, for the terminal; ``*`` marks differences whose interval leaves 0 out."""
+    """One line a figure for each checkpoint, for the terminal; ``*`` marks differences that are told from 0."""
     lines = []
     for card in (result, *result.get("others", ())):
         compared = f"; on the right the difference from {result['name']}" if "differences" in card else ""
@@ -97,8 +106,7 @@ def summary(result: Mapping[str, Any]) -> str:
             interval = f"[{shown(name, value['low'])}, {shown(name, value['high'])}]"
             line = f"  {name:<24} {shown(name, value['value']):>7}  {interval}"
             if name in differences:
-                sure = differences[name]["low"] > 0 or differences[name]["high"] < 0
-                line = f"{line:<56}  {gained(name, differences[name])[0]}{' *' if sure else ''}"
+                line = f"{line:<56}  {gained(name, differences[name])[0]}{' *' if _sign(differences[name]) else ''}"
             lines.append(line)
     return "\n".join(lines)
 
@@ -190,24 +198,17 @@ def _stories(cards: Sequence[Mapping[str, Any]], say: Mapping[str, str]) -> list
     answers = [{sample["request"]: sample for sample in card["samples"]} for card in cards]
     stories = []
     for first in cards[0]["samples"][:STORIES]:
-        fields = [
-            ("words", "，".join(_listed(first.get("words")))),
-            ("features", "，".join(_listed(first.get("features")))),
-        ]
-        fields += [("summary", first.get("summary") or ""), ("sentence_field", first.get("sentence") or "")]
+        lists = [(name, "，".join(first.get(name, ()))) for name in ("words", "features")]
+        fields = [*lists, ("summary", first.get("summary")), ("sentence_field", first.get("sentence"))]
         told = [_story(one.get(first["request"]), say) for one in answers]
         stories.append({"asked": [(say[name], text) for name, text in fields if text], "told": told})
     return stories
 
 
-def _listed(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [str(part) for part in value or ()]
-
-
 def _story(sample: Mapping[str, Any] | None, say: Mapping[str, str]) -> dict[str, Any] | None:
     if sample is None:
         return None
-    wanted = [*_listed(sample.get("words")), sample.get("sentence") or ""]
+    wanted = [*sample.get("words", ()), sample.get("sentence", "")]
     return {"marks": marks(sample, say), "pieces": highlighted(sample["text"], wanted), "finished": sample["finished"]}
 
 

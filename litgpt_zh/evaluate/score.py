@@ -175,12 +175,13 @@ def _choose(
 
 
 def _sample(place: int, record: dict[str, Any], fields: Sequence[str], loaded: Any, answer: Any) -> dict[str, Any]:
-    text = loaded.decode(answer.ids).strip()
+    text, wanted = loaded.decode(answer.ids).strip(), shown(record, fields)
+    named = {name: getattr(wanted, name) for name in FIELDS}
     return {
         "request": place,
-        **{name: record[name] for name in FIELDS if name in fields and record.get(name)},
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in named.items() if value},
         "text": text,
         "tokens": len(answer.ids),
         "finished": ends_properly(text, answer.finished),
-        "met": check(shown(record, fields), text),
+        "met": check(wanted, text),
     }

@@ -122,7 +122,8 @@ def _training(corpus_dir: Path | None, train_dir: Path | None) -> Iterator[str] 
     if train_dir is not None and source.is_file():
         from litgpt_zh.instruct.records import read_records as stream
 
-        return (record["text"] for _, record in stream(source) if isinstance(record, dict) and record.get("text"))
+        found = (record.get("text") for _, record in stream(source) if isinstance(record, dict))
+        return (text for text in found if isinstance(text, str))
     if (train_dir or corpus_dir) and shard_files(source, "train"):
         return (record.get("text") or "" for record in read_shards(source, "train"))
     if train_dir is not None:
