@@ -383,7 +383,7 @@ def test_requests_that_only_one_model_can_hold(checkpoint, tmp_path):
     assert other["differences"]["words_all"]["n"] == 2
     page = render(result, "zh")
     assert "提示比块长，没有写" in page and "没有给训练语料" in page and "跳过 1" in page
-    assert result["reference"] is None
+    assert result["reference"] is None and not result["synthetic"] and "故事世界" not in page
 
 
 def test_several_checkpoints_refuse_before_any_work(checkpoint, tmp_path, monkeypatch):
@@ -413,6 +413,7 @@ def test_copying_from_a_file(checkpoint, corpus, tmp_path):
         "".join(json.dumps({"text": r["text"]}, ensure_ascii=False) + "\n" for r in records), encoding="utf-8"
     )
     result = evaluate_stories(checkpoint, tmp_path / "out", count=3, max_new_tokens=4, train_dir=told)
+    assert world["synthetic"] and "不是 TinyStories" in render(world, "zh")
     assert result["reference"]["copied"]["value"] == 1.0 and "copied" not in world["reference"]
     lengths = [len(records[sample["request"]]["text"]) for sample in result["samples"]]
     assert result["reference"]["longest_copied"] == pytest.approx(sum(lengths) / 3, abs=1e-4)

@@ -15,7 +15,17 @@ from litgpt_zh.evaluate.measure import Parts
 from litgpt_zh.evaluate.score import write_stories
 from litgpt_zh.stage import UserError, progress
 
-_MEASURED = ("name", "figures", "intervals", "most_copied", "not_measured", "reference", "differences", "others")
+_MEASURED = (
+    "name",
+    "figures",
+    "intervals",
+    "most_copied",
+    "not_measured",
+    "reference",
+    "differences",
+    "others",
+    "synthetic",
+)
 _COPYING = ("copied", "longest")
 
 

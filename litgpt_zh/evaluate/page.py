@@ -58,6 +58,7 @@ def render(result: Mapping[str, Any], choice: str = "auto") -> str:
         say=say,
         models=models,
         asked=say["asked"].format(count=result["count"], fields=("、" if chosen == "zh" else ", ").join(fields)),
+        synthetic=result["synthetic"],
         shares=_shares(cards, models, say),
         gains=_gains(cards, models, say),
         rows=_rows(cards, say),

@@ -13,7 +13,7 @@ import xxhash
 from litgpt_zh.evaluate import cards
 from litgpt_zh.evaluate.page import render, summary
 from litgpt_zh.evaluate.score import read_records, require_fields
-from litgpt_zh.stage import UserError, open_stage, write_text
+from litgpt_zh.stage import MANIFEST, Manifest, UserError, open_stage, write_text
 
 MOST_WORDS = 5
 """Required words of a held-out request, at most (at least 3, as in training)."""
@@ -86,7 +86,7 @@ def evaluate_stories(
                 )  # fmt: skip
                 write_text(work.folder / f"card-{key}.json", json.dumps(card, ensure_ascii=False))
             written[name] = card | {"checkpoint": str(folder)}
-        result = cards.compared(written, records, training)
+        result = cards.compared(written, records, training) | {"synthetic": _synthetic(corpus_dir)}
         write_text(work.folder / CARD, json.dumps(result, ensure_ascii=False, indent=1))
         write_text(work.folder / PAGE, render(result))
         work.counts.update(stories=result["count"], dropped=result["dropped"])
@@ -131,6 +131,14 @@ def _training(corpus_dir: Path | None, train_dir: Path | None) -> Iterator[str] 
             f"{train_dir}: no train-*.jsonl; give a corpus folder that has training stories, or a jsonl file"
         )
     return None
+
+
+def _synthetic(corpus_dir: Path | None) -> bool:
+    """Whether the requests are known to come from the built-in story world."""
+    if corpus_dir is None:
+        return True
+    known = (Path(corpus_dir) / MANIFEST).is_file()
+    return known and Manifest.read(corpus_dir).settings.get("source") == "world"
 
 
 def _held_out(corpus_dir: Path | None, count: int, seed: int, plots: list[str]) -> list[dict[str, Any]]:

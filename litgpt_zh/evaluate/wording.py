@@ -50,10 +50,16 @@ _PAIRS: dict[str, tuple[str, str]] = {
         "the two apart. Of many figures, about one in twenty misses 0 by chance.",
     ),
     "all": ("全部数字", "All figures"),
-    "all_note": (
-        "方括号里是 95% 区间，第二行是与基线的差（比例用百分点）：绿色更好，红色更差，灰色分不出来。",
-        "95% intervals in brackets; on the second line the difference from the baseline (shares in percentage points): green "
-        "is better, red worse, grey cannot be told.",
+    "all_note": ("方括号里是 95% 区间。", "95% intervals in brackets."),
+    "gain_note": (
+        "第二行是与基线的差（比例用百分点）：绿色更好，红色更差，灰色分不出来。",
+        "The second line is the difference from the baseline (shares in percentage points): green is better, red worse, grey "
+        "cannot be told.",
+    ),
+    "synthetic": (
+        "这些要求和原故事来自内置的故事世界：由程序合成，不是 TinyStories，数字不能与其他模型的成绩比较。",
+        "These requests and true stories come from the built-in story world: they are synthetic, not TinyStories, and the "
+        "figures cannot be compared with those of other models.",
     ),
     "figure": ("指标", "figure"),
     "reference": ("原故事", "true stories"),
