@@ -671,6 +671,26 @@ def test_estimates_by_hand() -> None:
     assert "1,000,000" in table(count, found)
 
 
+def test_the_pages_table_of_costs() -> None:
+    """docs/translate.md, from the built-in sample (with its Chinese stories for mode constraints), at prices 1 and 2."""
+    here = Path(__file__).parent
+    lines = (here / "english_zh.jsonl").read_text(encoding="utf-8").splitlines()
+    items = [
+        replace(item, given=json.loads(line)["story"]) for item, line in zip(read_items("english"), lines, strict=True)
+    ]  # type: ignore[type-var]
+    prices = Endpoint(price_in=1.0, price_out=2.0)
+    page = (here.parent / "docs" / "translate.md").read_text(encoding="utf-8")
+    count, found = costs(items, "大陆", {}, prices, prices)  # type: ignore[arg-type]
+    for mode, cost in found.items():
+        small, large = 15_000 / count, 1_000_000 / count
+        row = [
+            f"{cost.calls * small:,.0f}", f"{cost.tokens_in * small / 1e4:,.0f} 万", f"{cost.tokens_out * small / 1e4:,.0f} 万",
+            f"{cost.money * small:,.2f}", f"{cost.calls * large / 1e4:,.0f} 万", f"{cost.tokens_in * large / 1e8:,.2f} 亿",
+            f"{cost.tokens_out * large / 1e8:,.2f} 亿", f"{cost.money * large:,.0f}",
+        ]  # fmt: skip
+        assert re.search(rf"\| {mode}[ ¹²]* \| " + re.escape(" | ".join(row)), page), (mode, row)
+
+
 def test_chrf_needs_sacrebleu_only_where_it_is_used() -> None:
     pytest.importorskip("sacrebleu")
     assert chrf([("一只小狗在跑。", "一只小狗在跑。")]) == 100

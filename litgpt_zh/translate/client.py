@@ -15,7 +15,7 @@ from litgpt_zh.stage import UserError
 from litgpt_zh.translate.endpoint import Endpoint, estimate, redact
 from litgpt_zh.translate.faults import Trouble, of_body, of_error
 from litgpt_zh.translate.ledger import Answer, Ledger, call_key
-from litgpt_zh.translate.limits import Budget, Gate, Pace, Pause
+from litgpt_zh.translate.limits import Budget, Gate, Pace, Pause, within
 from litgpt_zh.translate.prompts import Build, Messages, Style
 from litgpt_zh.translate.reply import schema
 
@@ -23,6 +23,9 @@ TRIES = 8
 """Attempts at one call; with the back-off the last comes a minute or two after the first."""
 BACKOFF, LONGEST_BACKOFF = 0.4, 30.0
 """Seconds after the first failure, doubled after each, up to the longest."""
+AFTER_YOU = 0.001
+"""Seconds that an answer waits before it is read, so that the calls that are ready go out first: when many answers come
+together, the last would else be sent only when all the others have been checked."""
 _WEAKER: dict[str, Style] = {"json_schema": "json_object", "json_object": "delimiters"}
 
 
@@ -125,7 +128,7 @@ class Client:
     async def _attempt(self, ask: Ask, ready: _Ready) -> Answer | Trouble:
         """One attempt, with everything that has to be asked before and settled after."""
         await self._gate.enter()
-        held, result, room = None, None, self._room(ask)
+        held, result, used, room = None, None, (0, 0), self._room(ask)
         try:
             await self._pause.over()
             self._go_on()
@@ -140,20 +143,23 @@ class Client:
             begun = self._ledger.begin(held.tokens, held.cost) if self._budget.limited else None
             started = time.perf_counter()
             result = await self._send(form.body(self.endpoint, ask, ready.messages, room), ready.tokens)
-            seconds = time.perf_counter() - started
+            used = _billed(result, worst)
+            # on the ledger before the next call may begin: a kill loses no more than the calls in flight
+            if isinstance(result, Answer):
+                self._ledger.put(ready.key, result, self.endpoint.cost(*used), time.perf_counter() - started, begun)
+            else:
+                self._ledger.lose(*used, self.endpoint.cost(*used), result.reason, begun)
         finally:
             shared = self._gate.leave(isinstance(result, Trouble) and result.overload)
             if held:
-                used = _billed(result, worst)
                 self._budget.settle(held, sum(used), self.endpoint.cost(*used), isinstance(result, Answer))
         if isinstance(result, Answer):
             self._tokens.give_back(ready.tokens + room - sum(used))
-            self._ledger.put(ready.key, result, self.endpoint.cost(*used), seconds, begun)
             self._in_a_row, self._succeeded = 0, True
             if result.tokens_out > room:
                 self.troubles["max_tokens is not kept to"] += 1
+            await asyncio.sleep(AFTER_YOU)
             return replace(result, style=form.style)
-        self._ledger.lose(*used, self.endpoint.cost(*used), result.reason, begun)
         if result.kind == "adapt" and ask.roomy and "tokens" in result.reason:  # only this answer may not be so long
             result = replace(result, kind="item", reason=f"{room} {result.reason} are too many")
         self._learn(result, form, shared)
@@ -167,7 +173,7 @@ class Client:
             try:
                 # The raw response: typed parameters and a typed reply cost more CPU than the rest of a call together.
                 call = self._openai.post("/chat/completions", body=body, cast_to=httpx2.Response)
-                response = await asyncio.wait_for(call, self.endpoint.timeout)
+                response = await within(self.endpoint.timeout, call)
             except Exception as error:
                 raise of_error(error) from None
             answer = of_body(response.content)

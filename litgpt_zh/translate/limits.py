@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from litgpt_zh.stage import UserError
+
+Result = TypeVar("Result")
+
+
+async def within(seconds: float, call: Awaitable[Result]) -> Result:
+    """``asyncio.wait_for``, in this task where Python can: one turn of the loop less before the call goes out.
+
+    Raises:
+        TimeoutError: ``seconds`` are over, however much has come by then.
+    """
+    if sys.version_info >= (3, 11):
+        async with asyncio.timeout(seconds):
+            return await call
+    return await asyncio.wait_for(call, seconds)
 
 
 class Pace:

@@ -72,7 +72,7 @@ def write_report(folder: Path, manifest: Manifest, results: Results) -> None:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    steps = {name: n for name, n in counts["steps"].items() if not name.startswith("rule ")}
+    steps = {name: counts["steps"][name] for name in _STEPS if name in counts["steps"]}
     page = environment.get_template("page.html").render(
         counts=counts, settings=manifest.settings, tiles=_tiles(counts), steps=steps, said=_STEPS, samples=samples,
         rules=[(name, text, counts["steps"].get(f"rule {name}", 0)) for name, text in _RULES.items()],
@@ -93,10 +93,10 @@ def _tiles(counts: dict[str, Any]) -> list[tuple[str, str]]:
         (name, f"{counts[key]:,}")
         for name, key in (("输入", "items"), ("译成", "ok"), ("死信", "dead"), ("记录", "records"))
     ]
-    found.append(("账本：词元，进 / 出", f"{ledger['tokens_in']:,} / {ledger['tokens_out']:,}"))
+    found += [("账本：词元，进", f"{ledger['tokens_in']:,}"), ("账本：词元，出", f"{ledger['tokens_out']:,}")]
     found.append(("账本：花费", f"{ledger['cost']:.2f}"))
     if ratio:
-        found.append(("汉字 / 英文词，中位（5%、95%）", f"{ratio['median']}（{ratio['p5']}、{ratio['p95']}）"))
+        found.append((f"汉字 / 英文词，中位（5% 到 95%：{ratio['p5']} 到 {ratio['p95']}）", str(ratio["median"])))
     if grades:
         found.append((f"模型打分，1 到 5，{grades['graded']:,} 条", str(grades["mean"] or "没有分数")))
     if "chrf" in counts:
