@@ -286,7 +286,7 @@ def main() -> int:
         folder = Path(name)
         labels(5000)
         cpu(folder, 1200 if quick else 4000)
-        throughput(folder, *((24, len(SCENES)) if quick else (60, 1)))
+        throughput(folder, *((26, len(SCENES)) if quick else (60, 1)))
         kills(folder, *((48, 3, 16, 0.2) if quick else (500, 20, 32, 0.5)))
         memory(folder, *((100, 1000, 12) if quick else (10_000, 200_000, 60)))
         if not quick:

@@ -1,6 +1,6 @@
 """A litgpt checkpoint that can translate one thing: the built-in English sample, learnt by heart in a minute.
 
-Half a million parameters cannot translate; they can remember 24 replies. That is enough to let ``translate`` talk to a model
+A million parameters cannot translate; they can remember 24 replies. That is enough to let ``translate`` talk to a model
 that litgpt serves, over HTTP and to the end. As a process: ``python tests/overfitted.py FOLDER`` makes the checkpoint.
 """
 

@@ -614,6 +614,8 @@ def test_what_cannot_be_honoured_is_refused_before_any_call(tmp_path: Path, opti
 def test_what_costs_nothing_is_checked_first(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nope\.txt: no such file"):  # and not: give an endpoint
         translate("nope.txt", tmp_path / "out")
+    with pytest.raises(UserError, match=r"nope\.jsonl: no such file"):
+        glossary(tmp_path / "nope.jsonl", tmp_path / "names.tsv")
     assert not list(tmp_path.iterdir())
 
 
