@@ -22,6 +22,7 @@ from litgpt_zh.instruct.stage import instructions
 from litgpt_zh.prompts import INSTRUCTION
 from litgpt_zh.stage import Manifest, UserError
 from litgpt_zh.translate import client as client_module
+from litgpt_zh.translate import stage as stage_module
 from litgpt_zh.translate.client import Ask, Client
 from litgpt_zh.translate.endpoint import Endpoint
 from litgpt_zh.translate.ledger import Ledger
@@ -444,6 +445,20 @@ def test_a_budget_stops_the_run_and_a_larger_one_goes_on(tmp_path: Path) -> None
         counts = go(server, tmp_path / "out", source=str(source), endpoint=endpoint, max_cost=1.0)
     assert counts["ok"] == 60 and server.total == 60
     assert counts["ledger"]["cost"] == pytest.approx(server.billed / 1e6)
+
+
+def test_the_time_left_of_a_run_that_goes_on_is_not_that_of_a_fresh_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[Any] = []
+    progress = stage_module.progress
+    monkeypatch.setattr(stage_module, "progress", lambda *a, **k: (bars.append(progress(*a, **k)), bars[-1])[1])
+    with Server() as server:
+        with pytest.raises(UserError, match="budget used up"):
+            go(server, tmp_path / "out", max_total_tokens=15_000)
+        done = bars[0].n
+        go(server, tmp_path / "out")
+    assert 0 < done < ITEMS and (bars[1].initial, bars[1].n) == (done, ITEMS)  # tqdm's rate leaves out what was there
 
 
 def test_a_dry_run_makes_no_call_and_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
