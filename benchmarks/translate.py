@@ -1,10 +1,11 @@
 """The bars of translation, against a real HTTP server on loopback whose latency and faults are set and whose log is the truth.
 
-    python benchmarks/translate.py           # everything (about 15 minutes, most of it the memory of 200,000 items)
-    python benchmarks/translate.py --quick   # the same figures from smaller runs, within a minute
+    python benchmarks/translate.py           # everything (about 20 minutes, most of it the memory of 200,000 items)
+    python benchmarks/translate.py --quick   # the same figures from smaller runs, within a minute; no served model
 
-One line a figure, ``name: value (bar: ...)``; the exit status is 1 if a bar is missed. Most of it is waiting for the
-server, so other work on the machine matters little, except for the CPU figure, which is a ratio measured in one run.
+One line a figure, ``name: value (bar: ...)``; the exit status is 1 if a bar is missed. The shares of throughput want a
+quiet machine (a call that waits 10 ms for a core has lost 2% at 500 ms latency; --quick runs the three at once); the CPU
+figure is a ratio measured in one run.
 """
 
 from __future__ import annotations
@@ -104,9 +105,9 @@ def scene(folder: Path, seconds: float, concurrency: int, latency: float, faults
         return {"items": items, "share": items * latency / concurrency / took, "counts": counts, "log": server.log()}
 
 
-def throughput(folder: Path, seconds: float) -> None:
-    """Share of the ideal, calls x latency / concurrency over the seconds of the whole command; all scenes at once."""
-    with ProcessPoolExecutor(len(SCENES), multiprocessing.get_context("spawn")) as pool:
+def throughput(folder: Path, seconds: float, at_once: int) -> None:
+    """Share of the ideal, calls x latency / concurrency over the seconds of the whole command; so many scenes at once."""
+    with ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn")) as pool:
         found = [pool.submit(scene, folder, seconds, *settings[:3]) for settings in SCENES]
     for (concurrency, latency, faults, least), result in zip(
         SCENES, (future.result() for future in found), strict=True
@@ -238,6 +239,7 @@ def blocks(count: int) -> Iterator[tuple[str, dict[str, str]]]:
         story = "A story about a dog.\n\n" + " ".join(dice.choices(traps, k=4)) + "\nHe said: Summary of it all."
         parts = {"features": "Twist", "words": "dog, sun", "summary": "A dog: good.", "sentence": "It ran."}
         chosen = {name: parts[name] for name in dice.sample(list(parts), dice.randint(1, 4))} | {"story": story}
+        chosen = dict(dice.sample(list(chosen.items()), len(chosen)))  # the story may stand anywhere
         label = {"sentence": "Random sentence"}
         colon = dice.choice([": ", ":", "：", ":\n"])
         yield "\n".join(label.get(n, n.capitalize()) + colon + text for n, text in chosen.items()), chosen
@@ -250,6 +252,32 @@ def labels(count: int) -> None:
     figure(f"misparsed_of_{count}_blocks", wrong, "0", wrong == 0, "d")
 
 
+def served(folder: Path) -> None:
+    """The built-in sample through a model that litgpt serves: one that has learnt the 24 replies by heart."""
+    import importlib.util
+
+    if importlib.util.find_spec("litserve") is None:
+        print("served_model_records: not measured, pip install 'litgpt-zh[web]'")
+        return
+    sys.path.insert(0, str(ROOT / "tests"))
+    import overfitted
+
+    from litgpt_zh.instruct.stage import instructions
+    from litgpt_zh.translate.endpoint import Endpoint
+    from litgpt_zh.translate.stage import translate
+
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        overfitted.write_checkpoint(folder / "by-heart")
+        with overfitted.served(folder / "by-heart", folder / "serve.log") as url:
+            endpoint = Endpoint(url, "by-heart", reply="delimiters", timeout=600)
+            made = translate("english", folder / "served", mode="once", endpoint=endpoint, concurrency=1)
+        sft = instructions(str(folder / "served"), ROOT / "tokenizer", folder / "sft", block_size=1024, workers=1)
+    assert made is not None
+    ok, kept = made.counts["ok"], sft.counts["kept"]
+    figure("served_model_records_of_24", ok, ">= 20", ok >= 20, "d")
+    figure("served_model_records_not_fit_for_sft", ok - kept, "0", ok == kept, "d")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller runs")
@@ -257,10 +285,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         labels(5000)
-        cpu(folder, 1200 if quick else 4000)  # first: it also warms the imports up for the others
-        throughput(folder, 24 if quick else 60)
+        cpu(folder, 1200 if quick else 4000)
+        throughput(folder, *((26, len(SCENES)) if quick else (60, 1)))
         kills(folder, *((48, 3, 16, 0.2) if quick else (500, 20, 32, 0.5)))
         memory(folder, *((100, 1000, 12) if quick else (10_000, 200_000, 60)))
+        if not quick:
+            served(folder)
     return 0 if OK else 1
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import random
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import openai
@@ -17,10 +19,12 @@ from litgpt_zh.translate.endpoint import Endpoint, redact
 from litgpt_zh.translate.estimate import costs, table
 from litgpt_zh.translate.faults import LONGEST_WAIT, Trouble, of_body, of_error
 from litgpt_zh.translate.glossary import occurring, read_glossary
+from litgpt_zh.translate.ledger import Answer, Ledger
 from litgpt_zh.translate.names import names_in, winners
 from litgpt_zh.translate.quality import chrf
-from litgpt_zh.translate.read import Item, Unread, parse_block, read_items
-from litgpt_zh.translate.reply import Parts, ReplyError, parse_reply, quotes, schema, spoken
+from litgpt_zh.translate.read import ENGLISH, Item, Unread, parse_block, read_items, sources
+from litgpt_zh.translate.reply import Parts, ReplyError, grade_in, parse_reply, quotes, schema, spoken
+from litgpt_zh.translate.report import _RULES
 from litgpt_zh.translate.sample import choose, fair_shares
 from litgpt_zh.translate.validate import problems, salvage, settle_sentence, stands_in
 
@@ -43,7 +47,7 @@ def block(**parts: str) -> str:
 # Reading
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(24))
 def test_blocks_in_any_order_and_layout(seed: int) -> None:
     dice = random.Random(seed)
     parts = {
@@ -53,8 +57,7 @@ def test_blocks_in_any_order_and_layout(seed: int) -> None:
         "Random sentence": "He cried.",
         "Story": "\n\nTom lost a kite.\n\nHe cried.",
     }
-    names = dice.sample(list(parts), dice.randint(1, 4))
-    names = [name for name in names if name != "Story"] + ["Story"]
+    names = dice.sample(list(parts), dice.randint(2, 5))  # the story may stand anywhere
     colon = dice.choice([":", "：", " : "])
     text = "\n".join(f"{name}{colon}{parts[name]}" for name in names) + "\n"
     found = parse_block(text)
@@ -69,6 +72,23 @@ def test_labels_inside_a_story_are_the_storys() -> None:
     found = parse_block(f"Summary: S.\nWords: a, b\nStory:\n{story}")
     assert found == {"summary": "S.", "words": "a, b", "story": story}
     assert parse_block("Once upon a time there were no labels: none.") is None
+
+
+def test_words_may_be_a_list_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(
+        "Words:\n- kite\n* hill\nFeatures:\n- Twist\nStory: A kite on a hill.\n<|endoftext|>\n", encoding="utf-8"
+    )
+    (item,) = read_items(str(path))
+    assert isinstance(item, Item) and (item.words, item.features) == (("kite", "hill"), ("转折",))
+
+
+def test_sources_are_checked_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A cat sat.\n")
+    assert sources("english") == [ENGLISH] and sources(["english", str(tmp_path)]) == [ENGLISH, tmp_path]
+    assert len(list(read_items(["english", str(tmp_path / "a.txt")]))) == 25
+    with pytest.raises(UserError, match=r"b\.txt: no such file"):
+        sources(["english", str(tmp_path / "b.txt")])
 
 
 def test_the_built_in_sample_is_read_whole() -> None:
@@ -187,6 +207,11 @@ def test_straight_quotes_become_curly_only_in_pairs() -> None:
     assert quotes('"走吧\n"好"') == '"走吧\n“好”'
 
 
+def test_grades() -> None:
+    said = {"4": 4, "Grade: 5/5": 5, "3 - awkward": 3, "10": None, "0": None, "no idea": None}
+    assert {text: grade_in(text) for text in said} == said
+
+
 # Rules
 
 
@@ -234,6 +259,30 @@ def test_each_rule_catches_its_case(parts: Parts, rule: str) -> None:
     assert rule in rules(parts)
 
 
+def test_a_yes_is_a_preamble_only_where_the_english_has_none() -> None:
+    item = Item(0, "", "Okay, said the cat and sat down.", sentence="Okay, said the cat and sat down.", group="g")
+    text = "好的，猫说着坐了下来。"
+    assert rules(Parts(sentence=text, story=text), item) == set()
+    assert rules(Parts(summary="好的行为会有好结果。", story=text), replace(item, summary="S.", sentence="")) == set()
+    assert "preamble" in rules(change(story="好的，" + ZH)) and "preamble" in rules(change(story="当然可以！" + ZH))
+
+
+def test_every_rule_has_its_line_in_the_report() -> None:
+    source = "".join(
+        (ENGLISH.parents[2] / "translate" / name).read_text("utf-8") for name in ("agent.py", "validate.py")
+    )
+    assert set(re.findall(r'Problem\("(\w+)"', source)) == set(_RULES)
+
+
+def test_translations_by_hand_pass_every_rule() -> None:
+    lines = (Path(__file__).parent / "english_zh.jsonl").read_text(encoding="utf-8").splitlines()
+    for item, line in zip(read_items("english"), lines, strict=True):
+        assert isinstance(item, Item)
+        keys = prompts.keys_of(item, story=True)
+        parts = parse_reply(line, item, keys, "json_object")
+        assert [problem.text for problem in problems(item, parts, keys, "大陆", {})] == [], item.story[:40]
+
+
 def test_paragraphs_and_names() -> None:
     item = Item(0, "", "A cat sat.\n\nA dog ran.\n\nThe sun shone.\n\nAll slept.", group="g")
     joined = Parts(story="一只猫坐着。一只狗跑着。太阳照着。大家都睡了。")
@@ -271,6 +320,14 @@ def test_traditional_is_asked_for_in_taiwan() -> None:
 def test_words_are_required_only_where_the_english_story_has_them() -> None:
     assert stands_in("climb", STORY) and stands_in("Brave", STORY) and not stands_in("run", STORY)
     assert stands_in("happy", "They played happily.") and stands_in("make", "She was making it.")
+    assert stands_in("run", "He was running.") and stands_in("carry", "She carried it.") and stands_in("box", "Boxes!")
+    for word, story in (
+        ("car", "A carrot, and care."),
+        ("sun", "On Sunday."),
+        ("cat", "Catch it!"),
+        ("eat", "A feather."),
+    ):
+        assert not stands_in(word, story)
     item = Item(0, "", STORY, ("kite", "run"), group="g")
     assert rules(Parts(("风筝", "跑"), story=ZH), item) == set()
 
@@ -355,6 +412,27 @@ def test_statuses() -> None:
     assert status(400, "maximum context length is 4096, you asked for 5000 in max_tokens: unsupported").kind == "item"
     dated = status(503, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
     assert dated.wait == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "about"),
+    [  # as DeepSeek, LM Studio, Groq, Novita, Azure, OpenAI, Moonshot put it
+        ("This response_format type is unavailable now", "response_format"),
+        ("Failed to deserialize: response_format.type `json_schema` is unavailable now at line 1", "response_format"),
+        ("'response_format.type' must be 'json_schema' or 'text'", "response_format"),
+        ("This model does not support response format `json_schema`.", "response_format"),
+        ("model: r1 does not support feature: structured-outputs", "response_format"),
+        ("response_format value as json_schema is enabled only for api versions 2024-08-01-preview", "response_format"),
+        ("Unsupported value: 'temperature' does not support 0.3 with this model.", "temperature"),
+        ("invalid temperature: only 1 is allowed for this model", "temperature"),
+        ("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", "max_completion_tokens"),
+    ],
+)
+def test_refusals_in_the_words_of_real_servers(said: str, about: str) -> None:
+    for code in (400, 422):
+        trouble = status(code, said)
+        assert (trouble.kind, trouble.reason) == ("adapt", about)
+    assert status(400, "messages[1].content is too long; max_tokens must be less than 4096").kind == "item"
 
 
 def test_a_defect_of_ours_is_no_trouble() -> None:
@@ -467,6 +545,39 @@ def test_a_budget_is_never_passed() -> None:
     assert 900 < spent.tokens <= 1000  # it goes on while the worst case still fits, and stops before it does not
 
 
+def test_a_budget_learns_how_the_server_counts() -> None:
+    """The server takes 2.5 times what was asked for; one reservation of its own size may be too much, no more."""
+
+    async def spend() -> tuple[limits.Budget, list[int]]:
+        budget, together = limits.Budget(None, 2000), [0]
+
+        async def one() -> None:
+            held = await budget.reserve(100, 0.0)
+            together.append(budget._in_flight)
+            await asyncio.sleep(0)
+            budget.settle(held, 250, 0.0)
+
+        await asyncio.gather(*(one() for _ in range(40)), return_exceptions=True)
+        return budget, together
+
+    budget, together = asyncio.run(spend())
+    assert budget.tokens == 2000 and together[:2] == [0, 1] and max(together) == 7  # the first alone, then 1750 / 250
+
+
+def test_an_attempt_is_on_the_ledger_before_it_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "x.ledger"
+    ledger = Ledger(path)
+    answered, broken, free, killed = (ledger.begin(100, 0.5) for _ in range(4))
+    assert ledger.spent().supposed == 400 and ledger.spent().cost == 2.0
+    ledger.put(b"k", Answer("好", "stop", 30, 7), 0.25, 0.1, answered)
+    ledger.lose(60, 40, 0.5, "timeout", broken)
+    ledger.lose(0, 0, 0.0, "HTTP 500", free)
+    ledger.close()
+    spent = Ledger(path).spent()  # the last one's process was killed
+    assert (spent.calls, spent.tokens_in, spent.tokens_out, spent.supposed, spent.cost) == (1, 30, 7, 200, 1.25)
+    assert killed
+
+
 # Samples and variants
 
 
@@ -560,6 +671,26 @@ def test_estimates_by_hand() -> None:
     assert "1,000,000" in table(count, found)
 
 
+def test_the_pages_table_of_costs() -> None:
+    """docs/translate.md, from the built-in sample (with its Chinese stories for mode constraints), at prices 1 and 2."""
+    here = Path(__file__).parent
+    lines = (here / "english_zh.jsonl").read_text(encoding="utf-8").splitlines()
+    items = [
+        replace(item, given=json.loads(line)["story"]) for item, line in zip(read_items("english"), lines, strict=True)
+    ]  # type: ignore[type-var]
+    prices = Endpoint(price_in=1.0, price_out=2.0)
+    page = (here.parent / "docs" / "translate.md").read_text(encoding="utf-8")
+    count, found = costs(items, "大陆", {}, prices, prices)  # type: ignore[arg-type]
+    for mode, cost in found.items():
+        small, large = 15_000 / count, 1_000_000 / count
+        row = [
+            f"{cost.calls * small:,.0f}", f"{cost.tokens_in * small / 1e4:,.0f} 万", f"{cost.tokens_out * small / 1e4:,.0f} 万",
+            f"{cost.money * small:,.2f}", f"{cost.calls * large / 1e4:,.0f} 万", f"{cost.tokens_in * large / 1e8:,.2f} 亿",
+            f"{cost.tokens_out * large / 1e8:,.2f} 亿", f"{cost.money * large:,.0f}",
+        ]  # fmt: skip
+        assert re.search(rf"\| {mode}[ ¹²]* \| " + re.escape(" | ".join(row)), page), (mode, row)
+
+
 def test_chrf_needs_sacrebleu_only_where_it_is_used() -> None:
     pytest.importorskip("sacrebleu")
     assert chrf([("一只小狗在跑。", "一只小狗在跑。")]) == 100
@@ -579,5 +710,8 @@ def test_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "secret" not in str(caught.value).replace("a secret", "")
     with pytest.raises(UserError, match="must look like"):
         Endpoint("h:1/v1", "m").resolved()
+    with pytest.raises(UserError, match="NAME") as caught:
+        Endpoint("http://h/v1", "m", key_env="sk-secret-key").resolved()
+    assert "sk-secret" not in str(caught.value)
     assert "key_env" not in Endpoint("http://h/v1", "m").identity()
     assert redact("bad key sk-12345", "sk-12345") == "bad key ***"

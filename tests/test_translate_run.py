@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -21,12 +22,13 @@ from litgpt_zh.instruct.stage import instructions
 from litgpt_zh.prompts import INSTRUCTION
 from litgpt_zh.stage import Manifest, UserError
 from litgpt_zh.translate import client as client_module
+from litgpt_zh.translate import stage as stage_module
 from litgpt_zh.translate.client import Ask, Client
 from litgpt_zh.translate.endpoint import Endpoint
 from litgpt_zh.translate.ledger import Ledger
 from litgpt_zh.translate.limits import Budget, Pace, Pause
 from litgpt_zh.translate.names import glossary
-from litgpt_zh.translate.read import Item, read_items
+from litgpt_zh.translate.read import ENGLISH, Item, read_items
 from litgpt_zh.translate.stage import translate
 
 ROOT = Path(__file__).parents[1]
@@ -109,6 +111,27 @@ def test_the_judge_decides_in_auto(tmp_path: Path, grade: str, calls: int) -> No
     with Server(grade=grade) as server:
         counts = go(server, tmp_path / "out", mode="auto", judge=True)
     assert (counts["steps"]["judge"], server.total, counts["ok"]) == (ITEMS, calls * ITEMS, ITEMS)
+
+
+def test_the_judge_as_a_measure_grades_some_finished_records(tmp_path: Path) -> None:
+    with Server(grade="4", keep=True) as server:
+        counts = go(server, tmp_path / "out", grade=10)
+        assert (server.total, counts["ok"]) == (ITEMS + 10, ITEMS)
+        assert counts["grades"] == {
+            "mean": 4.0,
+            "graded": 10,
+            "no grade": 0,
+            "of 5": {"1": 0, "2": 0, "3": 0, "4": 10, "5": 0},
+        }
+        page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+        assert "模型打分，1 到 5，10 条" in page and ">4.0<" in page
+        more = go(server, tmp_path / "more", grade=99, ledger=tmp_path / "out.ledger")
+        assert more["grades"]["graded"] == ITEMS and server.total == 2 * ITEMS  # each record once
+        server.grade = "no idea"
+        other = go(server, tmp_path / "other", grade=3)
+    assert other["grades"]["mean"] is None and other["grades"]["no grade"] == 3
+    shown = server.bodies[-1]["messages"][1]["content"]
+    assert shown.count("<<<1>>>") == 2 and not any(label in shown for label in ("词汇", "摘要", "Words", "Summary"))
 
 
 def test_a_second_endpoint_reflects_and_improves(tmp_path: Path) -> None:
@@ -304,6 +327,30 @@ def test_the_request_adapts_once_and_is_remembered(
         assert more["ok"] == ITEMS and server.total == before + 2 * ITEMS  # drafts known, no refusal met again
 
 
+def test_a_server_that_warms_up_temperature_zero_is_asked_once(tmp_path: Path) -> None:
+    """What it says is another thing each time; what was said first stays."""
+    with Server(warm=True) as server:
+        endpoint = Endpoint(server.url, "m", temperature=0)
+        go(server, tmp_path / "out", endpoint=endpoint, concurrency=1)
+        first = (tmp_path / "out" / "records.jsonl").read_bytes()
+        shutil.rmtree(tmp_path / "out")
+        go(server, tmp_path / "out", endpoint=endpoint)
+        assert server.total == ITEMS and (tmp_path / "out" / "records.jsonl").read_bytes() == first
+        go(server, tmp_path / "anew", endpoint=endpoint)
+    assert (tmp_path / "anew" / "records.jsonl").read_bytes() != first
+
+
+def test_a_server_that_counts_more_or_passes_max_tokens_is_noticed(tmp_path: Path) -> None:
+    source = english(tmp_path / "a.txt", 60)
+    with Server(inflate=3.0) as server:
+        endpoint = Endpoint(server.url, "m", max_tokens=100)  # answers of about 700 "tokens" come all the same
+        with pytest.raises(UserError, match="budget used up"):
+            go(server, tmp_path / "out", source=str(source), endpoint=endpoint, max_total_tokens=60_000, concurrency=32)
+        assert 40_000 < server.billed <= 60_000 + server.billed / server.total  # one call too much at most
+        counts = go(server, tmp_path / "out", source=str(source), endpoint=endpoint)
+    assert counts["ok"] == 60 and counts["troubles"]["max_tokens is not kept to"] > 0
+
+
 def test_usage_of_zero_is_estimated(tmp_path: Path) -> None:
     with Server(usage=False) as server:
         counts = go(server, tmp_path / "out")
@@ -400,6 +447,20 @@ def test_a_budget_stops_the_run_and_a_larger_one_goes_on(tmp_path: Path) -> None
     assert counts["ledger"]["cost"] == pytest.approx(server.billed / 1e6)
 
 
+def test_the_time_left_of_a_run_that_goes_on_is_not_that_of_a_fresh_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars: list[Any] = []
+    progress = stage_module.progress
+    monkeypatch.setattr(stage_module, "progress", lambda *a, **k: (bars.append(progress(*a, **k)), bars[-1])[1])
+    with Server() as server:
+        with pytest.raises(UserError, match="budget used up"):
+            go(server, tmp_path / "out", max_total_tokens=15_000)
+        done = bars[0].n
+        go(server, tmp_path / "out")
+    assert 0 < done < ITEMS and (bars[1].initial, bars[1].n) == (done, ITEMS)  # tqdm's rate leaves out what was there
+
+
 def test_a_dry_run_makes_no_call_and_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Server() as server:
         assert (
@@ -461,6 +522,18 @@ def test_killed_again_and_again_nothing_is_lost_or_paid_twice(tmp_path: Path) ->
     for name in ("records.jsonl", "dead.jsonl"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert Manifest.read(tmp_path / "out").counts["ok"] == 60
+
+
+def test_calls_in_flight_at_a_kill_count_against_the_budget(tmp_path: Path) -> None:
+    source, workers = english(tmp_path / "a.txt", 60), 8
+    with Server(latency=0.1) as server:
+        line = [*command(server, source, tmp_path / "out", workers), "--max_total_tokens", "10000000"]
+        for n in (1, 2):
+            stopped(server, line, n * 40, signal.SIGKILL).communicate(timeout=60)
+        assert subprocess.run(line, cwd=ROOT, capture_output=True, timeout=120).returncode == 0
+        spent = Manifest.read(tmp_path / "out").counts["ledger"]
+        counted = spent["tokens_in"] + spent["tokens_out"]
+        assert counted < server.billed <= counted + spent["supposed"]
 
 
 def test_ctrl_c_receives_what_is_in_flight(tmp_path: Path) -> None:
@@ -534,6 +607,11 @@ def test_a_glossary_from_a_pilot_and_its_use(tmp_path: Path) -> None:
     ("options", "says"),
     [
         ({"sample": 0}, "--sample 0"),
+        ({"grade": -1}, "--grade -1"),
+        ({"judge": True}, "leave out --judge"),
+        ({"mode": "constraints", "grade": 5}, "leave out --grade"),
+        ({"mode": "constraints", "glossary": ENGLISH}, "leave out --glossary"),
+        ({"second": Endpoint("http://h/v1", "m")}, "leave out --second"),
         ({"concurrency": 0}, "--concurrency 0"),
         ({"variants": 99}, "--variants 99"),
         ({"source": "nowhere.txt"}, "nowhere.txt"),
@@ -546,6 +624,44 @@ def test_what_cannot_be_honoured_is_refused_before_any_call(tmp_path: Path, opti
         with pytest.raises(UserError, match=says):
             go(server, tmp_path / "out", **options)
         assert server.total == 0
+
+
+def test_what_costs_nothing_is_checked_first(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nope\.txt: no such file"):  # and not: give an endpoint
+        translate("nope.txt", tmp_path / "out")
+    with pytest.raises(UserError, match=r"nope\.jsonl: no such file"):
+        glossary(tmp_path / "nope.jsonl", tmp_path / "names.tsv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_retrying_what_was_never_asked_asks_nothing(tmp_path: Path) -> None:
+    source = english(tmp_path / "a.txt", 4)
+    source.write_text(source.read_text() + "Words: lost\n<|endoftext|>\n", encoding="utf-8")
+    with Server() as server:
+        first = go(server, tmp_path / "out", source=str(source))
+        again = go(server, tmp_path / "out", source=str(source), retry_failed=True)
+    assert again == first and (first["dead"], server.total) == (1, 4) and not (tmp_path / "out.old").exists()
+
+
+def test_the_pages_endpoints_are_recipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each yaml block of the page goes through the real command line, up to the first call."""
+    page = (ROOT / "docs" / "translate.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    assert len(recipes) == 5
+    seen: list[Endpoint] = []
+    resolved = Endpoint.resolved
+    monkeypatch.setattr(Endpoint, "resolved", lambda self: (seen.append(resolved(self)), sys.exit(7)))
+    for number, text in enumerate(recipes):
+        recipe = tmp_path / f"{number}.yaml"
+        recipe.write_text(text, encoding="utf-8")
+        main(["translate", "--config", str(recipe), "--source", "english", "--dry_run", "true"])
+        assert "1,000,000" in capsys.readouterr().out
+        with pytest.raises(SystemExit, match="7"):
+            main(["translate", "--config", str(recipe), "--source", "english", "--out_dir", str(tmp_path / "out")])
+    assert len({endpoint.base_url for endpoint in seen}) == 4 and len({endpoint.model for endpoint in seen}) == 5
+    assert seen[-1].key_env != "OPENAI_API_KEY" and seen[-1].price_out > 0
 
 
 def test_an_empty_source_is_refused(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ class Server:
     """``script[n]`` is what befalls the nth call of every key ("ok" after its end), unless ``faults`` draws another.
 
     ``faults``: share of first calls that meet one of ``kinds``, drawn by ``seed`` and key. ``refuses``: parameters that
-    get a 400.
+    get a 400. ``inflate``: so many times more tokens are billed. ``warm``: temperature 0 is taken for a missing one, and
+    no two answers are alike. ``max_tokens`` is never kept to.
     """
 
     latency: float = 0.0
@@ -88,6 +89,8 @@ class Server:
     seed: int = 0
     refuses: tuple[str, ...] = ()
     usage: bool = True
+    inflate: float = 1.0
+    warm: bool = False
     grade: str = "5"
     key: str = ""
     calls: Counter[str] = field(default_factory=Counter)
@@ -159,6 +162,9 @@ class Server:
             text = (
                 self.grade if _graded(body) else answer(body["messages"])
             )  # before the sleep: the latency is the whole time of a call
+            if self.warm and not body.get("temperature"):
+                turn = self.total % len(HAN)
+                text = text.translate(str.maketrans(HAN, HAN[turn:] + HAN[:turn]))
             await asyncio.sleep(max(0.0, arrived + self.latency - time.monotonic()))
             return await self._reply(request, body, text, self._kind(key, number))
         finally:
@@ -208,6 +214,7 @@ class Server:
         elif kind in EDITS:
             text = EDITS[kind](text)
         tokens = sum(len(m["content"]) for m in body["messages"]) // 4, max(1, len(text))
+        tokens = tuple(round(n * self.inflate) for n in tokens)
         usage = dict(zip(("prompt_tokens", "completion_tokens"), tokens if self.usage else (0, 0), strict=True))
         message = {"role": "assistant", "content": text, "refusal": refusal}
         reply = {

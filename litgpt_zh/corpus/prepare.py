@@ -5,16 +5,9 @@ A job is a batch of records or a block of the built-in world; what comes out doe
 
 from __future__ import annotations
 
-import itertools
 import json
-import multiprocessing
-import os
-import signal
-import threading
-from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,7 +15,6 @@ import xxhash
 
 from litgpt_zh.corpus.clean import Limits, clean, content_hash, tidy
 from litgpt_zh.corpus.readers import Bad, Record
-from litgpt_zh.stage import UserError
 
 BATCH = 500
 _BATCH_CHARS = 4 << 20
@@ -136,56 +128,3 @@ def batches(items: Iterable[Record | Bad]) -> Iterator[list[Record | Bad]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def in_order(jobs: Iterator[Job], workers: int) -> Generator[Done, None, None]:
-    """The results of ``jobs`` in their order, with at most two jobs a worker under way.
-
-    Args:
-        jobs: drawn as workers come free, never all at once.
-        workers: processes; 0 is one a core. A single job, and workers=1, run in this process.
-
-    Raises:
-        UserError: a worker process was killed.
-    """
-    workers = workers or cores()
-    first = list(itertools.islice(jobs, 2))
-    jobs = itertools.chain(first, jobs)
-    if workers == 1 or len(first) < 2:
-        yield from map(work, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    waiting: deque[Future[Done]] = deque()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(work, job))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool:
-            raise UserError(
-                "corpus: a worker process died (out of memory?); run the same command with --workers 1, it will go on"
-            ) from None
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and go when the parent is gone (killed, it cannot tell us)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()

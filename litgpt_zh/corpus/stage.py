@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from litgpt_zh.corpus import prepare
 from litgpt_zh.corpus.clean import RULES, Limits, content_hash
-from litgpt_zh.corpus.prepare import Done, Job, Kept, batches, blocks, in_order, place
+from litgpt_zh.corpus.prepare import Done, Job, Kept, batches, blocks, place
 from litgpt_zh.corpus.readers import Bad, files, read
 from litgpt_zh.corpus.shards import Seen, Shards, fill_empty, read_shards
+from litgpt_zh.pool import in_order
 from litgpt_zh.stage import Manifest, UserError, Workspace, file_hash, open_stage, progress, write_text
 
 WORLD = "world"
@@ -250,7 +252,7 @@ def _run(
 ) -> None:
     state = _Progress.take_up(work.folder) if work.resumed else _Progress.begin(work.folder)
     bar = progress(reader.total, desc="corpus", unit=reader.unit)
-    results = in_order(reader.jobs(state.counts["read"], bar), workers)
+    results = in_order(prepare.work, reader.jobs(state.counts["read"], bar), workers, stage="corpus")
     with contextlib.closing(state), bar, contextlib.closing(results):
         for done in results:
             state.take(done, val_share, max_bad)

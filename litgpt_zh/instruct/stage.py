@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +13,13 @@ from typing import Any, Literal
 import xxhash
 
 from litgpt_zh.constraints import require_shares
-from litgpt_zh.corpus.prepare import cores
 from litgpt_zh.instruct import drill
 from litgpt_zh.instruct.encode import Encoder
-from litgpt_zh.instruct.formats import Bad, Conversation, Story, read_all
+from litgpt_zh.instruct.formats import Bad, Conversation, read_all
 from litgpt_zh.instruct.records import Source, sources
-from litgpt_zh.instruct.work import Encoded, Settings, in_pool, setup_worker, too_long_reason, work
+from litgpt_zh.instruct.work import Encoded, Settings, setup_worker, too_long_reason, work
 from litgpt_zh.instruct.writer import TOKENIZER, Writer
+from litgpt_zh.pool import in_order
 from litgpt_zh.stage import Manifest, UserError, Workspace, open_stage, progress
 
 STAGE = "instructions"
@@ -84,7 +84,7 @@ def instructions(
         if not stage.finished:
             shutil.copyfile(encoder.path, stage.folder / TOKENIZER)
             job = Settings(str(tokenizer_dir), block_size, prompt_fields or {}, seed)
-            _fill(stage, found, encoder, job, workers or cores())
+            _fill(stage, found, encoder, job, workers)
             stage.counts["sources"] = names
     print(f"{out_dir}: {summary(stage.counts)}" + (" (made before)" if stage.finished else ""))
     return stage.manifest
@@ -112,7 +112,9 @@ def _fill(stage: Workspace, found: list[Source], encoder: Encoder, job: Settings
     records = islice(source, writer.state.read, None)
     with progress(settings["max_records"], desc="instructions", unit="record") as bar:
         bar.update(writer.state.kept)
-        with contextlib.closing(_results(records, job, workers)) as chunks:
+        todo = iter(lambda: list(islice(records, CHUNK)), [])
+        done = in_order(work, todo, workers, stage=STAGE, setup=setup_worker, arguments=(job,))
+        with contextlib.closing(done) as chunks:
             while writer.state.kept < limit and (chunk := next(chunks, None)):
                 for result in chunk:
                     if writer.state.kept < limit:
@@ -145,19 +147,6 @@ def _take(result: Encoded | Bad, writer: Writer, sides: _Sides) -> None:
         writer.drop(Bad("", 0, "validation is full"))
     else:
         writer.add(side, result)
-
-
-def _results(
-    records: Iterator[Conversation | Story | Bad], job: Settings, workers: int
-) -> Generator[list[Encoded | Bad], None, None]:
-    """Chunks of results in order; a single chunk is not worth a process."""
-    chunks = iter(lambda: list(islice(records, CHUNK)), [])
-    first = list(islice(chunks, 2))
-    if workers == 1 or len(first) < 2:
-        setup_worker(job)
-        yield from map(work, chain(first, chunks))
-    else:
-        yield from in_pool(chain(first, chunks), job, workers)
 
 
 class _Sides:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +14,6 @@ from litgpt_zh.instruct.encode import Encoder
 from litgpt_zh.instruct.extract import Jieba, extract, rng_for
 from litgpt_zh.instruct.formats import Bad, Conversation, Story
 from litgpt_zh.prompts import INSTRUCTION, story_request
-from litgpt_zh.stage import UserError
 
 
 @dataclass(frozen=True)
@@ -106,30 +101,3 @@ def bad(source: str, reason: str) -> Bad:
 
 def too_long_reason(block_size: int) -> str:
     return f"more than {block_size} tokens"
-
-
-def in_pool(
-    chunks: Iterable[list[Conversation | Story | Bad]], settings: Settings, workers: int
-) -> Iterator[list[Encoded | Bad]]:
-    """``work`` on each chunk in ``workers`` processes, results in order, at most two chunks a worker under way.
-
-    Raises:
-        UserError: a worker process was killed.
-    """
-    context = multiprocessing.get_context("spawn")
-    waiting: deque[Future[list[Encoded | Bad]]] = deque()
-    with ProcessPoolExecutor(workers, context, initializer=setup_worker, initargs=(settings,)) as pool:
-        try:
-            for chunk in chunks:
-                waiting.append(pool.submit(work, chunk))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool:
-            raise UserError(
-                "instructions: a worker process died (out of memory?); run the same command with --workers 1"
-            ) from None
-        finally:
-            for future in waiting:
-                future.cancel()

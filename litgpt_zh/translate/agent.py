@@ -15,7 +15,7 @@ from litgpt_zh.translate.glossary import occurring
 from litgpt_zh.translate.ledger import Answer
 from litgpt_zh.translate.prompts import Country, Messages, Style
 from litgpt_zh.translate.read import Item
-from litgpt_zh.translate.reply import Parts, ReplyError, parse_reply, spoken
+from litgpt_zh.translate.reply import Parts, ReplyError, grade_in, parse_reply, spoken
 from litgpt_zh.translate.validate import Problem, problems, salvage, settle_sentence
 
 Mode = Literal["constraints", "once", "reflect", "auto"]
@@ -168,8 +168,7 @@ class _Walk:
             return True
         review = prompts.judge(self._source(), answer.text, self.plan.country)
         said = await self._ask("judge", self.plan.refine, Ask(lambda style: review, (), self.attempt))
-        grade = re.search(r"[1-5]", said.text)
-        return grade is not None and int(grade.group()) >= GOOD
+        return (grade_in(said.text) or 0) >= GOOD
 
     async def _ask(self, step: str, client: Client, ask: Ask) -> Answer:
         self.steps[step] += 1

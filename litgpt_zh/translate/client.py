@@ -15,7 +15,7 @@ from litgpt_zh.stage import UserError
 from litgpt_zh.translate.endpoint import Endpoint, estimate, redact
 from litgpt_zh.translate.faults import Trouble, of_body, of_error
 from litgpt_zh.translate.ledger import Answer, Ledger, call_key
-from litgpt_zh.translate.limits import Budget, Gate, Pace, Pause
+from litgpt_zh.translate.limits import Budget, Gate, Pace, Pause, within
 from litgpt_zh.translate.prompts import Build, Messages, Style
 from litgpt_zh.translate.reply import schema
 
@@ -23,6 +23,9 @@ TRIES = 8
 """Attempts at one call; with the back-off the last comes a minute or two after the first."""
 BACKOFF, LONGEST_BACKOFF = 0.4, 30.0
 """Seconds after the first failure, doubled after each, up to the longest."""
+AFTER_YOU = 0.001
+"""Seconds that an answer waits before it is read, so that the calls that are ready go out first: when many answers come
+together, the last would else be sent only when all the others have been checked."""
 _WEAKER: dict[str, Style] = {"json_schema": "json_object", "json_object": "delimiters"}
 
 
@@ -35,6 +38,16 @@ class Ask:
     attempt: int = 0
     roomy: bool = False
     """twice the room for the answer: the one before was cut off"""
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A request in the words of one form of reply, its key in the ledger, and our estimate of its tokens."""
+
+    style: Style
+    messages: Messages
+    key: bytes
+    tokens: int
 
 
 class Client:
@@ -70,17 +83,17 @@ class Client:
             Trouble: of kind ``item``, this request will not be answered.
             UserError: the run cannot go on.
         """
-        key = self._key_of(ask, ask.build(self.style))
-        while key in self._flights:
-            await asyncio.wait([self._flights[key]])
-        found = self._ledger.get(key)
+        ready = self._ready(ask, self.style)
+        while ready.key in self._flights:
+            await asyncio.wait([self._flights[ready.key]])
+        found = self._ledger.get(ready.key)
         if found:
-            return replace(found, style=self.style)
-        flight = self._flights[key] = asyncio.get_running_loop().create_future()
+            return replace(found, style=ready.style)
+        flight = self._flights[ready.key] = asyncio.get_running_loop().create_future()
         try:
-            return await self._call(ask)
+            return await self._call(ask, ready)
         finally:
-            del self._flights[key]
+            del self._flights[ready.key]
             flight.set_result(None)  # type: ignore[arg-type]  # the others read the ledger
 
     async def close(self) -> None:
@@ -89,14 +102,16 @@ class Client:
     def _room(self, ask: Ask) -> int:
         return self.endpoint.max_tokens * (2 if ask.roomy else 1)
 
-    def _key_of(self, ask: Ask, messages: Messages) -> bytes:
+    def _ready(self, ask: Ask, style: Style) -> _Ready:
+        messages = ask.build(style)
         parameters = {"temperature": self.endpoint.temperature, "max_tokens": self._room(ask)}
-        return call_key(str(self.endpoint.model), parameters, messages, ask.attempt)
+        key = call_key(str(self.endpoint.model), parameters, messages, ask.attempt)
+        return _Ready(style, messages, key, sum(estimate(message["content"]) + 8 for message in messages))
 
-    async def _call(self, ask: Ask) -> Answer:
+    async def _call(self, ask: Ask, ready: _Ready) -> Answer:
         tries = 0
         while True:
-            result = await self._attempt(ask)
+            result = await self._attempt(ask, ready)
             if isinstance(result, Answer):
                 return result
             self.troubles[result.reason.partition(":")[0]] += 1
@@ -110,67 +125,74 @@ class Client:
             backoff = min(LONGEST_BACKOFF, BACKOFF * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
             await asyncio.sleep(backoff if result.wait is None else result.wait * random.uniform(1.0, 1.2))
 
-    async def _attempt(self, ask: Ask) -> Answer | Trouble:
+    async def _attempt(self, ask: Ask, ready: _Ready) -> Answer | Trouble:
         """One attempt, with everything that has to be asked before and settled after."""
         await self._gate.enter()
-        held, answer, trouble = None, None, None
+        held, result, used, room = None, None, (0, 0), self._room(ask)
         try:
             await self._pause.over()
             self._go_on()
             form = replace(self._form)  # another worker may learn a better one while this attempt is under way
-            messages = ask.build(form.style)
-            guess_in = sum(estimate(message["content"]) + 8 for message in messages)
-            worst_in, worst_out = round(guess_in * 1.3) + 50, self._room(ask)
-            held = await self._reserve(worst_in, worst_out)
+            if ready.style != form.style:
+                ready = self._ready(ask, form.style)
+            worst = round(ready.tokens * 1.3) + 50, room
+            held = await self._reserve(*worst)
             self._go_on()
             await self._requests.take(1)
-            await self._tokens.take(guess_in + worst_out)
+            await self._tokens.take(ready.tokens + room)
+            begun = self._ledger.begin(held.tokens, held.cost) if self._budget.limited else None
             started = time.perf_counter()
-            try:
-                answer = self._counted(await self._send(form.body(self.endpoint, ask, messages, worst_out)), guess_in)
-            except Trouble as error:
-                trouble = replace_reason(error, redact(error.reason, self._key))
-            seconds = time.perf_counter() - started
+            result = await self._send(form.body(self.endpoint, ask, ready.messages, room), ready.tokens)
+            used = _billed(result, worst)
+            # on the ledger before the next call may begin: a kill loses no more than the calls in flight
+            if isinstance(result, Answer):
+                self._ledger.put(ready.key, result, self.endpoint.cost(*used), time.perf_counter() - started, begun)
+            else:
+                self._ledger.lose(*used, self.endpoint.cost(*used), result.reason, begun)
         finally:
-            shared = self._gate.leave(bool(trouble and trouble.overload))
+            shared = self._gate.leave(isinstance(result, Trouble) and result.overload)
             if held:
-                used = (answer.tokens_in, answer.tokens_out) if answer else (worst_in, worst_out)
-                billed = used if answer or (trouble and trouble.begun) else (0, 0)
-                self._budget.settle(held, sum(billed), self.endpoint.cost(*billed))
-        if answer:
-            self._tokens.give_back(guess_in + worst_out - sum(used))
-            self._ledger.put(self._key_of(ask, messages), answer, self.endpoint.cost(*used), seconds)
+                self._budget.settle(held, sum(used), self.endpoint.cost(*used), isinstance(result, Answer))
+        if isinstance(result, Answer):
+            self._tokens.give_back(ready.tokens + room - sum(used))
             self._in_a_row, self._succeeded = 0, True
-            return replace(answer, style=form.style)
-        assert trouble is not None
-        if trouble.begun:
-            self._ledger.lose(*used, self.endpoint.cost(*used), trouble.reason)
+            if result.tokens_out > room:
+                self.troubles["max_tokens is not kept to"] += 1
+            await asyncio.sleep(AFTER_YOU)
+            return replace(result, style=form.style)
+        if result.kind == "adapt" and ask.roomy and "tokens" in result.reason:  # only this answer may not be so long
+            result = replace(result, kind="item", reason=f"{room} {result.reason} are too many")
+        self._learn(result, form, shared)
+        return result
+
+    async def _send(self, body: dict[str, Any], guess_in: int) -> Answer | Trouble:
+        import httpx2
+
+        self.calls += 1
+        try:
+            try:
+                # The raw response: typed parameters and a typed reply cost more CPU than the rest of a call together.
+                call = self._openai.post("/chat/completions", body=body, cast_to=httpx2.Response)
+                response = await within(self.endpoint.timeout, call)
+            except Exception as error:
+                raise of_error(error) from None
+            answer = of_body(response.content)
+        except Trouble as trouble:
+            return replace(trouble, reason=redact(trouble.reason, self._key))
+        answer = replace(answer, text=redact(answer.text, self._key))
+        if answer.tokens_in > 0 and answer.tokens_out > 0:
+            return answer
+        # no usage, or only zeros: our own estimate
+        return replace(answer, tokens_in=guess_in, tokens_out=max(1, estimate(answer.text)), guessed=True)
+
+    def _learn(self, trouble: Trouble, form: _Form, shared: bool) -> None:
+        """What a trouble means for the others."""
         if trouble.overload and shared:
             self._pause.extend(trouble.wait if trouble.wait is not None else 2 * BACKOFF)
         if trouble.kind == "fatal":
             self._stop(trouble.reason)
         if trouble.kind == "adapt" and form == self._form:
             self._adapt(trouble.reason)
-        return trouble
-
-    async def _send(self, body: dict[str, Any]) -> Answer:
-        import httpx2
-
-        self.calls += 1
-        try:
-            # The raw response: typed parameters and a typed reply cost more CPU than all the rest of a call together.
-            call = self._openai.post("/chat/completions", body=body, cast_to=httpx2.Response)
-            response = await asyncio.wait_for(call, self.endpoint.timeout)
-        except Exception as error:
-            raise of_error(error) from None
-        return of_body(response.content)
-
-    def _counted(self, answer: Answer, guess_in: int) -> Answer:
-        """With our own estimate where the server gave no usage, or only zeros."""
-        if answer.tokens_in > 0 and answer.tokens_out > 0:
-            return replace(answer, text=redact(answer.text, self._key))
-        out = max(1, estimate(answer.text))
-        return replace(answer, text=redact(answer.text, self._key), tokens_in=guess_in, tokens_out=out, guessed=True)
 
     async def _reserve(self, tokens_in: int, tokens_out: int) -> Any:
         try:
@@ -247,8 +269,11 @@ class _Form:
         return False
 
 
-def replace_reason(trouble: Trouble, reason: str) -> Trouble:
-    return Trouble(trouble.kind, reason, trouble.wait, trouble.overload, trouble.begun)
+def _billed(result: Answer | Trouble | None, worst: tuple[int, int]) -> tuple[int, int]:
+    """Tokens in and out that an attempt costs, or must be supposed to cost."""
+    if isinstance(result, Answer):
+        return result.tokens_in, result.tokens_out
+    return worst if result and result.begun else (0, 0)
 
 
 def _transport(concurrency: int, timeout: float) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -41,8 +42,10 @@ class Endpoint:
         """With the environment filled in.
 
         Raises:
-            UserError: no address or model, or a secret in the address.
+            UserError: no address or model, a secret in the address, or the key where its variable's name belongs.
         """
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_env):
+            raise UserError("translate: endpoint.key_env is the NAME of the environment variable that holds the key")
         url, model = self.base_url or os.environ.get("OPENAI_BASE_URL"), self.model or os.environ.get("OPENAI_MODEL")
         if not url or not model:
             raise UserError("translate: give endpoint.base_url and endpoint.model, or OPENAI_BASE_URL and OPENAI_MODEL")

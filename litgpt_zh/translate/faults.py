@@ -23,7 +23,9 @@ LONGEST_WAIT = 600.0
 
 _QUOTA = re.compile(r"insufficient_quota|billing|insufficient balance|exceeded your current quota|余额不足|欠费", re.I)
 _UNKNOWN = re.compile(r"support|unrecognized|unknown|unexpected|not permitted|not allowed|invalid|extra", re.I)
-_ADAPTABLE = ("response_format", "json_schema", "max_completion_tokens", "max_tokens", "temperature")
+_ADAPTABLE = ("max_completion_tokens", "max_tokens", "temperature")
+_FORMAT = re.compile(r"response.?format|json_schema|json_object|structured.?output", re.I)
+_NO_FORMAT = re.compile(_UNKNOWN.pattern + r"|unavailable|must be|only", re.I)
 
 
 @dataclass(eq=False)
@@ -80,14 +82,23 @@ def _of_status(error: openai.APIStatusError) -> Trouble:
     if status in (404, 405):
         return Trouble("fatal", f"HTTP {status}: {said}; check base_url (it usually ends in /v1) and model")
     if status in (400, 422):
-        name = next((name for name in _ADAPTABLE if name in said or name == getattr(error, "param", None)), None)
-        adaptable = name and _UNKNOWN.search(said) and "context length" not in said
-        return Trouble("adapt", str(name)) if adaptable else Trouble("item", f"HTTP {status}: {said}")
+        name = _refused(said, getattr(error, "param", None))
+        return Trouble("adapt", name) if name else Trouble("item", f"HTTP {status}: {said}")
     if status == 429 or status == 503:
         return Trouble("retry", f"HTTP {status}: {said}", wait, overload=True)
     if status in (408, 409) or status >= 500:
         return Trouble("retry", f"HTTP {status}: {said}", wait)
     return Trouble("item", f"HTTP {status}: {said}")
+
+
+def _refused(said: str, parameter: str | None) -> str | None:
+    """The parameter that a refusal is about, where the request can do without it or with another."""
+    if "context length" in said:
+        return None
+    if _FORMAT.search(f"{said} {parameter}") and _NO_FORMAT.search(said):
+        return "response_format"
+    name = next((name for name in _ADAPTABLE if name in said or name == parameter), None)
+    return name if name and _UNKNOWN.search(said) else None
 
 
 def retry_after(headers: Any) -> float | None:

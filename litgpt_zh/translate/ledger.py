@@ -19,6 +19,7 @@ from litgpt_zh.stage import UserError
 _TABLES = """
 CREATE TABLE IF NOT EXISTS calls(key BLOB PRIMARY KEY, text TEXT, finish TEXT, tokens_in INTEGER, tokens_out INTEGER,
                                  cost REAL, guessed INTEGER, seconds REAL);
+CREATE TABLE IF NOT EXISTS open(id INTEGER PRIMARY KEY AUTOINCREMENT, tokens INTEGER, cost REAL);
 CREATE TABLE IF NOT EXISTS lost(tokens_in INTEGER, tokens_out INTEGER, cost REAL, reason TEXT);
 CREATE TABLE IF NOT EXISTS rounds(item TEXT PRIMARY KEY, round INTEGER);
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT);
@@ -47,7 +48,8 @@ class Spent:
     tokens_out: int
     cost: float
     supposed: int
-    """Tokens of attempts that broke after the server had begun: they may be billed, so the budget counts them."""
+    """Tokens of attempts that broke, or whose process was killed, after the server had begun: they may be billed, so the
+    budget counts them."""
 
 
 def call_key(model: str, parameters: dict[str, Any], messages: list[dict[str, str]], attempt: int) -> bytes:
@@ -74,24 +76,37 @@ class Ledger:
         ).fetchone()
         return Answer(row[0], row[1], row[2], row[3], bool(row[4])) if row else None
 
-    def put(self, key: bytes, answer: Answer, cost: float, seconds: float) -> None:
+    def begin(self, tokens: int, cost: float) -> int:
+        """Put an attempt down before it is made, at its worst case; hand it to ``put`` or ``lose`` when it has ended."""
+        with self._db:
+            return self._db.execute("INSERT INTO open(tokens, cost) VALUES(?, ?)", (tokens, cost)).lastrowid or 0
+
+    def put(self, key: bytes, answer: Answer, cost: float, seconds: float, begun: int | None = None) -> None:
         with self._db:
             self._db.execute(
                 "INSERT OR REPLACE INTO calls VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
                 (key, answer.text, answer.finish, answer.tokens_in, answer.tokens_out, cost, answer.guessed, seconds),
             )
+            self._end(begun)
 
-    def lose(self, tokens_in: int, tokens_out: int, cost: float, reason: str) -> None:
-        """An attempt without an answer that may be on the bill."""
+    def lose(self, tokens_in: int, tokens_out: int, cost: float, reason: str, begun: int | None = None) -> None:
+        """An attempt without an answer; with tokens, it may be on the bill."""
         with self._db:
-            self._db.execute("INSERT INTO lost VALUES(?, ?, ?, ?)", (tokens_in, tokens_out, cost, reason))
+            if tokens_in or tokens_out:
+                self._db.execute("INSERT INTO lost VALUES(?, ?, ?, ?)", (tokens_in, tokens_out, cost, reason))
+            self._end(begun)
+
+    def _end(self, begun: int | None) -> None:
+        if begun is not None:
+            self._db.execute("DELETE FROM open WHERE id = ?", (begun,))
 
     def spent(self) -> Spent:
         calls = self._db.execute(
             "SELECT count(*), coalesce(sum(tokens_in), 0), coalesce(sum(tokens_out), 0), coalesce(sum(cost), 0) FROM calls"
         ).fetchone()
         lost = self._db.execute(
-            "SELECT coalesce(sum(tokens_in + tokens_out), 0), coalesce(sum(cost), 0) FROM lost"
+            "SELECT coalesce(sum(tokens), 0), coalesce(sum(cost), 0) FROM"
+            " (SELECT tokens_in + tokens_out AS tokens, cost FROM lost UNION ALL SELECT tokens, cost FROM open)"
         ).fetchone()
         return Spent(calls[0], calls[1], calls[2], calls[3] + lost[1], lost[0])
 

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from litgpt_zh.stage import UserError
+
+Result = TypeVar("Result")
+
+
+async def within(seconds: float, call: Awaitable[Result]) -> Result:
+    """``asyncio.wait_for``, in this task where Python can: one turn of the loop less before the call goes out.
+
+    Raises:
+        TimeoutError: ``seconds`` are over, however much has come by then.
+    """
+    if sys.version_info >= (3, 11):
+        async with asyncio.timeout(seconds):
+            return await call
+    return await asyncio.wait_for(call, seconds)
 
 
 class Pace:
@@ -98,48 +115,68 @@ class Pause:
 
 @dataclass(frozen=True)
 class Reservation:
+    """What is held for a call, and the tokens it was asked for: fewer where the server counts more than we do."""
+
     tokens: int
     cost: float
+    asked: tuple[int, float]
 
 
 class Budget:
     """Money and tokens, reserved at the worst case before a call and settled from the server's usage after it.
 
-    A call whose reservation does not fit waits for others to settle; when none is in flight, the run ends. So what is
-    spent passes the budget by less than one reservation even when a server counts differently from us.
+    A call whose reservation does not fit waits for others to settle; when none is in flight, the run ends. A server may
+    count more than we suppose, or not keep to ``max_tokens``: with a limit the first call goes alone, and later ones
+    reserve as many times more as the worst answer so far took. So what is spent passes the budget by less than one
+    reservation.
     """
 
     def __init__(self, max_cost: float | None, max_tokens: int | None, cost: float = 0.0, tokens: int = 0) -> None:
         self._most_cost = float("inf") if max_cost is None else max_cost
         self._most_tokens = float("inf") if max_tokens is None else max_tokens
         self.cost, self.tokens = cost, tokens
+        self.limited = max_cost is not None or max_tokens is not None
         self._held_cost, self._held_tokens, self._in_flight = 0.0, 0, 0
+        self._known, self._times = False, 1.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def reserve(self, tokens: int, cost: float) -> Reservation:
         """Raises:
         UserError: the budget is used up.
         """
-        while (
-            self.cost + self._held_cost + cost > self._most_cost
-            or self.tokens + self._held_tokens + tokens > self._most_tokens
-        ):
+        while True:
+            held = Reservation(round(tokens * self._times), cost * self._times, (tokens, cost))
+            if self._fits(held):
+                break
             if not self._in_flight:
                 self._wake()
                 raise UserError(
                     f"budget used up: {self.cost:.4f} and {self.tokens:,} tokens spent, the next call may need "
-                    f"{cost:.4f} and {tokens:,} tokens; raise --max_cost or --max_total_tokens and run the same command "
-                    "again, it goes on"
+                    f"{held.cost:.4f} and {held.tokens:,} tokens; raise --max_cost or --max_total_tokens and run the same "
+                    "command again, it goes on"
                 )
             here = asyncio.get_running_loop().create_future()
             self._waiting.append(here)
             await here
-        self._held_cost += cost
-        self._held_tokens += tokens
+        self._held_cost += held.cost
+        self._held_tokens += held.tokens
         self._in_flight += 1
-        return Reservation(tokens, cost)
+        return held
 
-    def settle(self, held: Reservation, tokens: int, cost: float) -> None:
+    def _fits(self, held: Reservation) -> bool:
+        if self.limited and not self._known and self._in_flight:
+            return False
+        return (
+            self.cost + self._held_cost + held.cost <= self._most_cost
+            and self.tokens + self._held_tokens + held.tokens <= self._most_tokens
+        )
+
+    def settle(self, held: Reservation, tokens: int, cost: float, answered: bool = True) -> None:
+        """Exchange a reservation for what the call took. ``answered``: the server has counted, not we."""
+        if answered:
+            self._known = True
+            asked_tokens, asked_cost = held.asked
+            self._times = max(self._times, tokens / max(1, asked_tokens), cost / asked_cost if asked_cost else 0)
         self._held_cost -= held.cost
         self._held_tokens -= held.tokens
         self._in_flight -= 1

@@ -58,11 +58,13 @@ def glossary(
         UserError: no records, no names, an endpoint that refuses for good, a budget that is used up.
     """
     path = Path(source) / "records.jsonl" if Path(source).is_dir() else Path(source)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; litgpt-zh translate makes it")
+    server = (endpoint or Endpoint()).resolved()
     ledger = Ledger(out.with_name(out.name + ".ledger"))
     try:
         spent = ledger.spent()
         budget = Budget(max_cost, max_total_tokens, spent.cost, spent.tokens_in + spent.tokens_out + spent.supposed)
-        server = (endpoint or Endpoint()).resolved()
         found = asyncio.run(_vote(islice(_pairs(path), pilot), server, ledger, budget, concurrency))
     finally:
         ledger.close()
@@ -99,8 +101,6 @@ def _pairs(path: Path) -> Iterator[tuple[str, str]]:
                 if record["group"] != group and names_in(record["english"]["story"]):
                     yield record["english"]["story"], record["output"]
                 group = record["group"]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; litgpt-zh translate makes it") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path}: not the records of litgpt-zh translate") from None
 

@@ -102,7 +102,7 @@ def repair(messages: Messages, answer: str, complaints: Sequence[str]) -> Messag
 
 
 def judge(source: str, translation: str, country: Country) -> Messages:
-    """The optional judge of mode ``auto``: a grade from 1 to 5."""
+    """The optional judge, of drafts in mode ``auto`` and of finished records: a grade from 1 to 5."""
     return [
         {
             "role": "system",

@@ -7,7 +7,7 @@ how the same labels cannot come back in another order, with another colon, or be
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import xxhash
 from litgpt_zh.constraints import FEATURES
 from litgpt_zh.corpus import readers
 from litgpt_zh.corpus.clean import tidy
+from litgpt_zh.stage import UserError
 
 ENGLISH = Path(__file__).parents[1] / "corpus" / "world" / "english.txt"
 """The built-in sample, for ``--source english``."""
@@ -71,16 +72,35 @@ class Unread:
     reason: str
 
 
-def read_items(source: str | Path | list[str]) -> Iterator[Item | Unread]:
+Paths = str | Path | Sequence[str | Path]
+
+
+def sources(names: Paths) -> list[Path]:
+    """The files and folders that are meant; ``english`` is the built-in sample.
+
+    Raises:
+        UserError: one of them is not there.
+    """
+    paths = [
+        ENGLISH if str(name) == "english" else Path(name)
+        for name in ([names] if isinstance(names, (str, Path)) else names)
+    ]
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder")
+    return paths
+
+
+def read_items(names: Paths) -> Iterator[Item | Unread]:
     """Every input in order, numbered from 0.
 
     Args:
-        source: ``english`` for the built-in sample, or files and folders in any of the formats the corpus stage reads.
+        names: ``english``, or files and folders in any of the formats the corpus stage reads.
 
     Raises:
         UserError: no such file, or a file that is none of the formats.
     """
-    for index, record in enumerate(_records(source)):
+    for index, record in enumerate(readers.read(sources(names))):
         place = f"{record.file}:{record.line}"
         if isinstance(record, readers.Bad):
             yield Unread(index, place, f"not readable: {record.reason}")
@@ -88,13 +108,9 @@ def read_items(source: str | Path | list[str]) -> Iterator[Item | Unread]:
             yield of_fields(record.fields, index, place)
 
 
-def count_items(source: str | Path | list[str]) -> int:
+def count_items(names: Paths) -> int:
     """How many inputs there are; no more is read of them than it takes to count."""
-    return sum(1 for _ in _records(source))
-
-
-def _records(source: Any) -> Iterator[readers.Record | readers.Bad]:
-    return readers.read(ENGLISH if str(source) == "english" else source)
+    return sum(1 for _ in readers.read(sources(names)))
 
 
 def of_fields(fields: dict[str, Any], index: int, place: str) -> Item | Unread:
@@ -141,7 +157,7 @@ def _parts(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _split(value: Any) -> list[str]:
     parts = _COMMA.split(value) if isinstance(value, str) else [str(part) for part in value]
-    return [part.strip(" .\t") for part in parts if part.strip(" .\t")]
+    return [bare for part in parts if (bare := part.strip(" .\t-*•"))]
 
 
 def _features(value: Any) -> tuple[tuple[str, ...], list[str]]:

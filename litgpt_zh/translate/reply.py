@@ -47,6 +47,12 @@ def spoken(text: str) -> str:
     return _THINKING.sub("", text)
 
 
+def grade_in(text: str) -> int | None:
+    """The judge's grade, 1 to 5; None when there is none."""
+    found = re.search(r"(?<!\d)[1-5](?!\d)", text)
+    return int(found.group()) if found else None
+
+
 def parse_reply(text: str, item: Item, keys: Sequence[str], style: str) -> Parts:
     """The parts in ``text``.
 

@@ -21,8 +21,9 @@ Translate = Callable[[Item], Awaitable[Outcome]]
 
 
 async def in_workers(items: Iterator[Input], work: Callable[[Input], Awaitable[None]], concurrency: int) -> None:
-    """Do ``work`` for every item, with a quarter more workers than calls may be in flight: the client's gate keeps to
-    ``concurrency``, and a worker that waits after a trouble, or checks an answer, leaves its place to another.
+    """Do ``work`` for every item, with twice as many workers as calls may be in flight: the client's gate keeps to
+    ``concurrency``, and behind each call another stands ready, to go out when its answer is there and not yet checked, or
+    while its worker waits after a trouble.
 
     When one worker has to stop, the calls in flight of the others are still received and kept; then the reason is raised.
 
@@ -34,7 +35,7 @@ async def in_workers(items: Iterator[Input], work: Callable[[Input], Awaitable[N
         for item in items:
             await work(item)
 
-    ended = await asyncio.gather(*(worker() for _ in range(concurrency + concurrency // 4)), return_exceptions=True)
+    ended = await asyncio.gather(*(worker() for _ in range(2 * concurrency)), return_exceptions=True)
     errors = [error for error in ended if isinstance(error, BaseException)]
     for error in sorted(errors, key=lambda error: isinstance(error, UserError)):
         raise error  # a defect before a reason to stop: it must not hide behind one

@@ -18,10 +18,11 @@ from litgpt_zh.translate.augment import variants as variants_of
 from litgpt_zh.translate.client import Client
 from litgpt_zh.translate.endpoint import Endpoint
 from litgpt_zh.translate.glossary import read_glossary
+from litgpt_zh.translate.grade import grade_some
 from litgpt_zh.translate.ledger import Ledger, Results
 from litgpt_zh.translate.limits import Budget
 from litgpt_zh.translate.prompts import Country
-from litgpt_zh.translate.read import ENGLISH, Item, Unread, count_items, read_items
+from litgpt_zh.translate.read import Item, Unread, count_items, read_items, sources
 from litgpt_zh.translate.report import write_report
 from litgpt_zh.translate.run import gentle_stop, run, show
 from litgpt_zh.translate.sample import Sample, choose
@@ -37,6 +38,7 @@ def translate(
     endpoint: Endpoint | None = None,
     second: Endpoint | None = None,
     judge: bool = False,
+    grade: int = 0,
     country: Country = "大陆",
     glossary: Path | None = None,
     sample: int | None = None,
@@ -63,7 +65,8 @@ def translate(
             judge) complains; "constraints" keeps a Chinese story that is there and translates words and summary only.
         endpoint: the server, the model and its prices.
         second: another one for criticism and edit.
-        judge: let the model grade each draft in mode "auto".
+        judge: let the model grade each draft in mode "auto"; the bad ones go on to criticism.
+        grade: let the model grade so many finished records, as a measure in the report; a call each.
         country: whose Chinese.
         glossary: lines name<TAB>Chinese; a name is shown to the model where it occurs.
         sample: so many items only, balanced over the combinations of constraints.
@@ -83,11 +86,12 @@ def translate(
     Raises:
         UserError: nothing to translate, an endpoint that refuses for good, a budget that is used up.
     """
-    _check(sample, variants, seed, concurrency, max_cost, max_total_tokens)
-    names = read_glossary(glossary)
+    _check(sample, grade, variants, seed, concurrency, max_cost, max_total_tokens)
+    _refuse(mode, judge, grade, second, glossary)
+    paths, names = sources(source), read_glossary(glossary)
     if dry_run:
         first = endpoint or Endpoint()
-        _dry_run(source, sample, seed, country, names, first, second or first)
+        _dry_run(paths, sample, seed, country, names, first, second or first)
         return None
     first = (endpoint or Endpoint()).resolved()
     refine = second.resolved() if second else first
@@ -97,13 +101,14 @@ def translate(
         round = _round(Path(out_dir), book, retry_failed)
         settings = {
             "mode": mode, "endpoint": first.identity(), "second": refine.identity() if second else None,
-            "judge": judge, "country": country, "sample": sample, "variants": variants, "seed": seed,
+            "judge": judge, "grade": grade, "country": country, "sample": sample, "variants": variants, "seed": seed,
             "prompts": prompts.VERSION, "round": round,
         }  # fmt: skip
-        inputs = _inputs(source, glossary)
+        inputs = {f"source {n}": path for n, path in enumerate(paths, 1)}
+        inputs |= {"glossary": Path(glossary)} if glossary else {}
         spent = book.spent()
         budget = Budget(max_cost, max_total_tokens, spent.cost, spent.tokens_in + spent.tokens_out + spent.supposed)
-        job = _Job(source, mode, first, refine if second else None, judge, country, names, concurrency, book, budget)
+        job = _Job(paths, mode, first, refine if second else None, judge, country, names, concurrency, book, budget)
         again = overwrite or (retry_failed and round > 0)
         with open_stage(STAGE, out_dir, inputs=inputs, settings=settings, overwrite=again) as stage:
             if not stage.finished:
@@ -116,7 +121,7 @@ def translate(
 
 @dataclass(frozen=True)
 class _Job:
-    source: Any
+    source: list[Path]
     mode: Mode
     first: Endpoint
     second: Endpoint | None
@@ -128,9 +133,10 @@ class _Job:
     budget: Budget
 
 
-def _check(sample: Any, variants: int, seed: int, concurrency: int, max_cost: Any, max_tokens: Any) -> None:
+def _check(sample: Any, grade: int, variants: int, seed: int, concurrency: int, max_cost: Any, max_tokens: Any) -> None:
     for name, value, low, high in (
         ("sample", sample, 1, 10**9),
+        ("grade", grade, 0, 10**9),
         ("variants", variants, 1, 24),
         ("seed", seed, 0, 2**63 - 1),
         ("concurrency", concurrency, 1, 2000),
@@ -141,10 +147,22 @@ def _check(sample: Any, variants: int, seed: int, concurrency: int, max_cost: An
             raise UserError(f"translate: --{name} {value} is out of range, use {low} to {high}")
 
 
-def _inputs(source: list[str] | str, glossary: Path | None) -> dict[str, Path | str]:
-    sources = [source] if isinstance(source, (str, Path)) else source
-    inputs = {f"source {n}": ENGLISH if name == "english" else name for n, name in enumerate(sources, 1)}
-    return {**inputs, **({"glossary": glossary} if glossary else {})}
+def _refuse(mode: Mode, judge: bool, grade: int, second: Endpoint | None, glossary: Path | None) -> None:
+    """Options that the mode has no use for."""
+    story = mode != "constraints"
+    for name, given, used, why in (
+        (
+            "judge",
+            judge,
+            mode == "auto",
+            "only mode auto asks the judge about drafts; --grade measures finished records",
+        ),
+        ("grade", grade, story, "mode constraints translates no story that could be graded"),
+        ("glossary", glossary, story, "mode constraints copies names from the Chinese story"),
+        ("second", second, mode in ("reflect", "auto") or grade, f"mode {mode} neither reflects nor improves"),
+    ):
+        if given and not used:
+            raise UserError(f"translate: leave out --{name}: {why}")
 
 
 def _round(out_dir: Path, ledger: Ledger, retry_failed: bool) -> int:
@@ -155,16 +173,16 @@ def _round(out_dir: Path, ledger: Ledger, retry_failed: bool) -> int:
     made_round = int(made.settings.get("round", 0))
     if retry_failed and made.counts.get("dead") and made_round >= ledger.round:
         with open(out_dir / DEAD, encoding="utf-8") as file:
-            groups = [json.loads(line).get("group", "") for line in file]
-        return ledger.next_round(group for group in groups if group)
+            groups = [group for line in file if (group := json.loads(line).get("group"))]
+        return ledger.next_round(groups) if groups else made_round
     return ledger.round if retry_failed else made_round
 
 
-def _items(source: Any, chosen: set[int] | None) -> Iterator[Item | Unread]:
+def _items(source: list[Path], chosen: set[int] | None) -> Iterator[Item | Unread]:
     return (item for item in read_items(source) if chosen is None or item.index in chosen)
 
 
-def _sample(source: Any, total: int | None, seed: int) -> Sample | None:
+def _sample(source: list[Path], total: int | None, seed: int) -> Sample | None:
     if total is None:
         return None
     sample = choose(read_items(source), total, seed)
@@ -178,7 +196,7 @@ def _fill(stage: Workspace, job: _Job) -> None:
     chosen = sample.indices if sample else None
     total = len(chosen) if chosen is not None else count_items(job.source)
     if not total:
-        raise UserError(f"{job.source}: nothing to translate")
+        raise UserError(f"{_named(job.source)}: nothing to translate")
     results = Results(stage.folder / RESULTS)
     try:
         troubles = asyncio.run(_run(stage, job, chosen, total, results))
@@ -192,11 +210,11 @@ def _fill(stage: Workspace, job: _Job) -> None:
 
 
 async def _run(stage: Workspace, job: _Job, chosen: set[int] | None, total: int, results: Results) -> Counter[str]:
+    settings = stage.manifest.settings
     draft = Client(job.first, job.ledger, job.budget, job.concurrency)
     refine = Client(job.second, job.ledger, job.budget, job.concurrency) if job.second else draft
     plan = Plan(job.mode, job.country, job.names, draft, refine, job.judge)
-    with progress(total, desc="translate", unit="item") as bar:
-        bar.update(sum(results.count()))
+    with progress(total, desc="translate", unit="item", initial=sum(results.count())) as bar:
 
         async def one(item: Item) -> Any:
             outcome = await translate_item(item, plan, job.ledger.round_of(item.group))
@@ -206,6 +224,9 @@ async def _run(stage: Workspace, job: _Job, chosen: set[int] | None, total: int,
         try:
             with gentle_stop({draft, refine}):
                 await run(_items(job.source, chosen), results, one, job.concurrency, bar)
+                if settings["grade"]:
+                    grades = grade_some(results, settings["grade"], job.country, refine, job.concurrency)
+                    stage.counts["grades"] = await grades
         finally:
             for client in {draft, refine}:
                 await client.close()
@@ -240,8 +261,12 @@ def _finish(stage: Workspace, job: _Job, results: Results, total: int, troubles:
     write_report(stage.folder, stage.manifest, results)
 
 
+def _named(source: list[Path]) -> str:
+    return ", ".join(map(str, source))
+
+
 def _dry_run(
-    source: Any,
+    source: list[Path],
     sample: int | None,
     seed: int,
     country: Country,
@@ -253,7 +278,7 @@ def _dry_run(
     items = _items(source, chosen.indices if chosen else None)
     count, found = estimate.costs((i for i in items if isinstance(i, Item)), country, names, first, second)
     if not count:
-        raise UserError(f"{source}: nothing to translate")
+        raise UserError(f"{_named(source)}: nothing to translate")
     print(estimate.table(count, found))
 
 

@@ -22,10 +22,16 @@ _DIGITS = re.compile(r"[0-9]+")
 _CLOSED = re.compile(r"[。！？…～!?.][”’」』）\"'*]*\Z")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _WORD = re.compile(r"[A-Za-z']+")
+_ENDING = r"(?:e?s|e?d|e?r|e?st|ing|ings|ly|i(?:es|ed|er|est|ly|ness)|'s)?"
 _SENTENCE = re.compile(r"[^。！？…\n]+[。！？…]*[”」]?")
 _PREAMBLE = re.compile(
-    r"\A\s*(?:好的|当然|當然|以下是|下面是|这是.{0,8}翻译|這是.{0,8}翻譯|(?:中文)?(?:译文|翻译|譯文|翻譯)\s*[:：]|here is|here's|sure|certainly|translation)",
+    r"\A\s*(?:以下是|下面是|这是.{0,8}翻译|這是.{0,8}翻譯|(?:中文)?(?:译文|翻译|譯文|翻譯)\s*[:：]|here is|here's|sure|certainly|translation)",
     re.I,
+)
+# "好的，" is the model's own word, except where the English says it too
+_YES = re.compile(r"\A\s*(?:好的|好吧|当然|當然)(?:可以)?[\s，,。.！!：:]")
+_ENGLISH_YES = re.compile(
+    r"\A\W*(?:ok|okay|sure|good|fine|all right|alright|of course|certainly|well|yes|great)\b", re.I
 )
 _LABELLED = re.compile(
     r"^\s*(?:故事|词汇|关键词|单词|特征|特点|摘要|总结|概要|随机句子|译文|翻译|story|words|summary|features|random sentence)\s*[:：]",
@@ -89,7 +95,8 @@ def _text(name: str, text: str, item: Item, country: Country) -> list[Problem]:
     found = []
     if chinese_share(_DIGITS.sub("", text)) < CHINESE:
         found.append(Problem("chinese", f"{name} is not all in Chinese"))
-    if _PREAMBLE.search(text) or _LABELLED.search(text):
+    agrees = _YES.search(text) and not _ENGLISH_YES.search(getattr(item, name))
+    if agrees or _PREAMBLE.search(text) or _LABELLED.search(text):
         found.append(
             Problem("preamble", f"{name} begins with a heading or an introduction; write only the translation")
         )
@@ -141,9 +148,10 @@ def _words(item: Item, parts: Parts, keys: Sequence[str]) -> list[Problem]:
 
 
 def stands_in(word: str, story: str) -> bool:
-    """Whether an English word stands in the story, in a regular form (climb, climbed; happy, happily; make, making)."""
+    """Whether an English word stands in the story, in a regular form (climb, climbed; happy, happily; run, running)."""
     stem = word[:-1] if len(word) > 3 and word[-1] in "ey" else word
-    return bool(re.search(rf"\b{re.escape(stem)}", story, re.I))
+    twice = re.escape(word[-1]) if word[-1:].isalpha() else ""
+    return bool(re.search(rf"\b{re.escape(stem)}{twice}?{_ENDING}\b", story, re.I))
 
 
 def _sentence_there(item: Item) -> bool:
