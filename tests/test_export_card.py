@@ -43,7 +43,9 @@ class Run:
         base = fingerprint(home / "out/pretrain/final/lit_model.pth")
         self.seal("out/sft/final", "sft", {"records": records, "base": base})
 
-    def stage(self, name: str, stage: str, settings: dict, inputs: dict | None = None, files: dict | None = None) -> Any:
+    def stage(
+        self, name: str, stage: str, settings: dict, inputs: dict | None = None, files: dict | None = None
+    ) -> Any:
         (self.home / name).mkdir(parents=True)
         for file, content in (files or {"data": name}).items():
             (self.home / name / file).write_text(content, encoding="utf-8")
@@ -87,7 +89,9 @@ def test_the_story_world_is_never_taken_for_tinystories(tmp_path: Path) -> None:
     run = Run(tmp_path, {"source": "world"})
     run.score({"world_seed": 5, "count": 9})
     text = run.card()
-    assert WORLD_SCORE in text and "| 要求的词全部写到 | 60.0%（50.0%–70.0%） |" in text and "| 平均字数 | 128 |" in text
+    assert (
+        WORLD_SCORE in text and "| 要求的词全部写到 | 60.0%（50.0%–70.0%） |" in text and "| 平均字数 | 128 |" in text
+    )
     assert text.index(WORLD_SCORE) < text.index("60.0%")
     assert text.count("> 小兔子\n> 有铲子。") == 3
     assert all("不是" in line for line in text.splitlines() if "TinyStories" in line and not line.startswith("#"))

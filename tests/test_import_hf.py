@@ -93,6 +93,7 @@ def test_exported_again_it_is_the_same_file(foreign: Path, tmp_path: Path) -> No
     assert set(before) == set(after) and all(torch.equal(before[k], after[k]) for k in before)
     kept = json.loads((tmp_path / "hf" / files.CONFIG).read_text())
     assert kept["chat_template"] == "{{ messages[0]['content'] }}" and kept["eos_token"] == "</s>"
+    assert "按指令微调过" in (tmp_path / "hf" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -154,6 +155,8 @@ def test_a_pickle_is_never_opened(hf: Path, tmp_path: Path) -> None:
 def test_broken_folders_are_refused(hf: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder; download"):
         import_hf(tmp_path / "nowhere", tmp_path / "back")
+    with pytest.raises(UserError, match="lies inside"):
+        import_hf(hf, hf / "lit")
     (hf / files.TOKENIZER).rename(tmp_path / "aside")
     with pytest.raises(UserError, match=r"no tokenizer.json; AutoTokenizer"):
         import_hf(hf, tmp_path / "back")

@@ -39,13 +39,14 @@ inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, ret
 _PLAIN = 'inputs = tokenizer("从前", return_tensors="pt")["input_ids"]'
 
 
-def card(checkpoint: Path, config: Any, parameters: int, *, instruct: bool, score_dir: Path | None) -> str:
+def card(checkpoint: Path, config: Any, parameters: int, *, tuned: bool, instruct: bool, score_dir: Path | None) -> str:
     """The model card in Chinese.
 
     Args:
         checkpoint: the litgpt folder the model comes from.
         config: its ``litgpt.Config``.
         parameters: numbers in the model, a tied matrix counted once.
+        tuned: made to answer, with whatever prompt.
         instruct: tuned with our prompt, which the chat template renders.
         score_dir: the score card of this very checkpoint, if there is one.
     """
@@ -54,7 +55,7 @@ def card(checkpoint: Path, config: Any, parameters: int, *, instruct: bool, scor
     parts = [
         f"{_FRONT}# {config.name}",
         f"{number(parameters)} 个参数的中文模型，由 [litgpt](https://github.com/Lightning-AI/litgpt) 与 litgpt-zh 训练"
-        + ("，按指令微调过。" if instruct else "，没有微调过：它接着写，不会回答。"),
+        + ("，按指令微调过。" if tuned else "，没有微调过：它接着写，不会回答。"),
         _USE.format(prompt=prompt, block=config.block_size),
         _shape(config),
         _training(checkpoint, past),

@@ -39,6 +39,8 @@ def import_hf(hf_dir: Path, out_dir: Path, name: str | None = None, overwrite: b
         raise UserError(
             f"{hf_dir}: no such folder; download the model first (hf download OWNER/NAME --local-dir {hf_dir})"
         )
+    if hf_dir.resolve() in out_dir.resolve().parents:
+        raise UserError(f"{out_dir}: lies inside {hf_dir}; choose another out_dir")
     fields = _config(hf_dir, name)
     _require_tokenizer(hf_dir, fields["padded_vocab_size"])
     from litgpt_zh.export.weights import weight_files

@@ -144,8 +144,11 @@ def _write(source: Source, folder: Path, score_dir: Path | None) -> dict[str, An
     _json(folder / CONFIG, named)
     _json(folder / SPECIAL, {key: named[key] for key in _SPECIAL if named.get(key)})
     parameters = sum(tensor.numel() for tensor in weights.values())
-    text = card(source.folder, config, parameters, instruct=source.instruct, score_dir=score_dir)
-    write_text(folder / "README.md", text)
+    tuned = (source.folder / "prompt_style.yaml").is_file() or "chat_template" in named
+    write_text(
+        folder / "README.md",
+        card(source.folder, config, parameters, tuned=tuned, instruct=source.instruct, score_dir=score_dir),
+    )
     return {
         "architecture": described["architectures"][0],
         "parameters": parameters,
