@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import yaml
 
-from litgpt_zh.hf_config import hf_config, is_tied, obstacle, special_ids
+from litgpt_zh.hf_config import hf_config, obstacle, special_ids
 from litgpt_zh.stage import (
     MANIFEST,
     Manifest,
@@ -153,18 +153,18 @@ def finish(final: Path, plan: Manifest, config: Any, counts: dict[str, Any], sec
         weights = flat_weights(final / WEIGHTS)
         torch.save(dict(weights), final / (WEIGHTS + ".tmp"))
         os.replace(final / (WEIGHTS + ".tmp"), final / WEIGHTS)
-        write_hf_files(final, config, tied=is_tied(config.hf_config or {}))
+        write_hf_files(final, config)
         plan.counts = counts
         plan.seconds = round(seconds, 3)
         plan.outputs = {p.name: fingerprint(p) for p in sorted(final.iterdir()) if p.is_file() and p.name != MANIFEST}
         plan.write(final)
 
 
-def write_hf_files(folder: Path, config: Any, *, tied: bool) -> None:
+def write_hf_files(folder: Path, config: Any) -> None:
     """``config.json`` and ``generation_config.json`` of this very model, where transformers has a form for it."""
     if obstacle(config) is None:
         ids = special_ids(folder)
-        write_text(folder / "config.json", json.dumps(hf_config(config, ids, tied=tied), indent=1))
+        write_text(folder / "config.json", json.dumps(hf_config(config, ids), indent=1))
         generation = {"eos_token_id": ids["eos_token_id"], "do_sample": True, "temperature": 0.8}
         write_text(folder / "generation_config.json", json.dumps(generation, indent=1))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,13 @@ def model_type(config: Any) -> str:
     return "qwen3" if config.norm_qk else "qwen2" if config.attn_bias else "llama"
 
 
-def hf_config(config: Any, ids: dict[str, int | None], *, tied: bool) -> dict[str, Any]:
+def hf_config(config: Any, ids: Mapping[str, int | None], *, tied: bool | None = None) -> dict[str, Any]:
     """``config.json`` of this very model (never copied from the tokenizer's folder, which serves all sizes).
 
     Args:
         config: a ``litgpt.Config`` without ``obstacle``.
         ids: ``bos_token_id``, ``eos_token_id``, ``pad_token_id`` as ``special_ids`` gives them.
-        tied: input and output embedding are one matrix.
+        tied: input and output embedding are one matrix; by default what the configuration says.
     """
     kind, org = model_type(config), (config.hf_config or {}).get("org")
     found = {
@@ -78,7 +79,7 @@ def hf_config(config: Any, ids: dict[str, int | None], *, tied: bool) -> dict[st
         "rms_norm_eps": config.norm_eps,
         "rope_theta": float(config.rope_base),
         "hidden_act": "silu",
-        "tie_word_embeddings": tied,
+        "tie_word_embeddings": is_tied(config.hf_config or {}) if tied is None else tied,
         **ids,
     }
     if kind != "qwen2":

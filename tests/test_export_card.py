@@ -90,7 +90,7 @@ def test_the_story_world_is_never_taken_for_tinystories(tmp_path: Path) -> None:
     run.score({"world_seed": 5, "count": 9})
     text = run.card()
     assert (
-        WORLD_SCORE in text and "| 要求的词全部写到 | 60.0%（50.0%–70.0%） |" in text and "| 平均字数 | 128 |" in text
+        WORLD_SCORE in text and "| 要求的词全部写到 | 60.0%（50.0%–70.0%） |" in text and "| 平均字数 | 128.0 |" in text
     )
     assert text.index(WORLD_SCORE) < text.index("60.0%")
     assert text.count("> 小兔子\n> 有铲子。") == 3
@@ -116,6 +116,18 @@ def test_requests_of_unknown_origin_are_said_to_be_so(tmp_path: Path) -> None:
     run = Run(tmp_path, {})
     run.score({"world_seed": None}, {"records": {"bytes": 1, "xxh3": "0"}})
     assert "要求的来历没有记录：不要当作某个公开数据集上的成绩" in run.card()
+
+
+def test_of_a_card_of_several_checkpoints_its_own_is_taken(tmp_path: Path) -> None:
+    run = Run(tmp_path, {"source": "world"})
+    other, own = {"value": 0.1, "low": 0.0, "high": 0.2}, {"value": 0.9, "low": 0.8, "high": 1.0}
+    first = {"count": 9, "figures": {"words_all": other}, "samples": [], "synthetic": True}
+    second = {"count": 8, "figures": {"words_all": own}, "intervals": {}, "samples": []}
+    checked = {"checkpoint base": {"stage": "sft", "outputs": {}}, "checkpoint ours": fingerprint(run.final)}
+    files = {"score.json": json.dumps(first | {"others": [second]})}
+    run.stage("out/score", "evaluate", {"checkpoints": ["base", "ours"]}, checked, files)
+    text = run.card()
+    assert "90.0%（80.0%–100.0%）" in text and "10.0%" not in text and WORLD_SCORE in text
 
 
 def test_what_was_not_measured_is_said_to_be_so(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_lm_eval_scores_a_checkpoint_as_it_is(tmp_path: Path, monkeypatch: pytes
     from lm_eval.tasks import TaskManager
 
     model = checkpoint(tmp_path / "final", instruct=False)
-    write_hf_files(tmp_path / "final", model.config, tied=True)
+    write_hf_files(tmp_path / "final", model.config)
     (tmp_path / "data.jsonl").write_text("\n".join(json.dumps(q, ensure_ascii=False) for q in QUESTIONS))
     task = {
         "task": "mini", "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(tmp_path / "data.jsonl")}},

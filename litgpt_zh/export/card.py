@@ -9,10 +9,12 @@ from typing import Any
 
 import yaml
 
-from litgpt_zh.constraints import Constraints
+from litgpt_zh.constraints import Constraints, render
+from litgpt_zh.evaluate.page import shown
+from litgpt_zh.evaluate.wording import FIGURES
 from litgpt_zh.export.history import History, history, read_score
 from litgpt_zh.prompts import story_request
-from litgpt_zh.report.wording import counted, number, words
+from litgpt_zh.report.wording import counted, number
 from litgpt_zh.stage import Manifest
 
 SAMPLES = 3
@@ -138,15 +140,14 @@ def _score(checkpoint: Path, past: History, score_dir: Path | None) -> str:
     if score_dir is None:
         return "\n\n".join([*lines, NOT_MEASURED])
     manifest, score = read_score(score_dir, checkpoint)
-    lines.append(f"{score['count']} 个没有见过的要求，贪心解码；方括号里是 95% 区间。")
-    lines.append(_requests_from(manifest, past))
-    say = words("zh")
-    lines.append(_table(("指标", "模型"), [(say.get(k, k), _value(k, v)) for k, v in score["figures"].items()]))
-    if "bits" in score:
-        lines.append(f"每字比特数 {_value('bits', score['bits']['bits_per_character'])}。")
+    lines.append(f"{score['count']} 个没有见过的要求，贪心解码；括号里是 95% 区间。")
+    lines.append(WORLD_SCORE if score.get("synthetic") else _requests_from(manifest, past))
+    found = score["figures"] | score.get("intervals", {})
+    lines.append(_table(("指标", "模型"), [(FIGURES[k][0], _value(k, found[k])) for k in FIGURES if k in found]))
     lines.append("### 样例 (Samples)\n\n按记录的顺序，没有挑选。")
     for sample in score["samples"][:SAMPLES]:
-        lines.append(f"词汇：{'，'.join(sample.get('words', []))}\n\n> " + sample["text"].replace("\n", "\n> "))
+        asked = "；".join(render(Constraints.of(sample)).splitlines())
+        lines.append(f"{asked}\n\n> " + sample["text"].replace("\n", "\n> "))
     return "\n\n".join(lines)
 
 
@@ -165,10 +166,8 @@ def _requests_from(manifest: Manifest, past: History) -> str:
 
 def _value(name: str, value: Any) -> str:
     if not isinstance(value, dict):
-        return number(value)
-    form = "{:.3f}" if name == "bits" else "{:.1%}"
-    low, high = form.format(value["low"]), form.format(value["high"])
-    return f"{form.format(value['value'])}（{low}–{high}）"
+        return shown(name, value)
+    return f"{shown(name, value['value'])}（{shown(name, value['low'])}–{shown(name, value['high'])}）"
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

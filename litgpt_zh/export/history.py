@@ -102,22 +102,35 @@ def _folders(value: Any, key: str = "") -> list[str]:
 
 def find_score(checkpoint: Path) -> Path | None:
     """The folder beside the run that holds a score card of this very checkpoint."""
-    here = fingerprint(checkpoint) if (checkpoint / MANIFEST).is_file() else None
-    for folder, manifest in _nearby(checkpoint).items():
-        if manifest.stage == "evaluate" and manifest.inputs.get("checkpoint") == here:
-            return folder
+    if (checkpoint / MANIFEST).is_file():
+        for folder, manifest in _nearby(checkpoint).items():
+            if _place(manifest, checkpoint) is not None:
+                return folder
     return None
 
 
 def read_score(folder: Path, checkpoint: Path) -> tuple[Manifest, dict[str, Any]]:
-    """The manifest and content of a score card.
+    """The manifest of a score card, and the card of ``checkpoint`` in it (it may hold several).
 
     Raises:
-        UserError: not a score card, or that of another checkpoint.
+        UserError: not a score card, or that of other checkpoints.
     """
     manifest = Manifest.read(folder)
     if manifest.stage != "evaluate" or not (folder / "score.json").is_file():
         raise UserError(f"{folder}: not a score card; litgpt-zh evaluate_stories makes one")
-    if manifest.inputs.get("checkpoint") != fingerprint(checkpoint):
+    place = _place(manifest, checkpoint)
+    if place is None:
         raise UserError(f"{folder}: the score card of another checkpoint than {checkpoint}; score this one first")
-    return manifest, json.loads((folder / "score.json").read_text(encoding="utf-8"))
+    score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
+    card = [score, *score.get("others", ())][place]
+    return manifest, {"synthetic": score.get("synthetic")} | card
+
+
+def _place(manifest: Manifest, checkpoint: Path) -> int | None:
+    """Which of the checkpoints that a score card compares this one is, by content; None if it is none of them."""
+    if manifest.stage != "evaluate":
+        return None
+    names = manifest.settings.get("checkpoints")
+    roles = [f"checkpoint {name}" for name in names] if names else ["checkpoint"]
+    here = fingerprint(checkpoint)
+    return next((place for place, role in enumerate(roles) if manifest.inputs.get(role) == here), None)

@@ -91,8 +91,8 @@ def _write(hf_dir: Path, fields: dict[str, Any], folder: Path) -> dict[str, Any]
     write_text(folder / CONFIG, json.dumps(named, ensure_ascii=False, indent=1))
     if named.get("chat_template") == chat_template():
         write_text(folder / "prompt_style.yaml", f"class_path: {STYLE}\n")
+    write_hf_files(folder, config)
     tied = is_tied(config.hf_config)
-    write_hf_files(folder, config, tied=tied)
     parameters = sum(tensor.numel() for name, tensor in state.items() if not (tied and name == "lm_head.weight"))
     return {"parameters": parameters, "tied": tied}
 
