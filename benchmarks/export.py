@@ -86,7 +86,8 @@ def in_transformers(here: Loaded, home: Path, asked: list[tuple[list[int], list[
         ids = torch.tensor([prompt + answer])
         with torch.inference_mode():
             worst = max(worst, float((here.model(ids) - there(ids).logits).abs().max()))
-        found = there.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=120)[0, len(prompt) :].tolist()
+        whole = there.generate(torch.tensor([prompt]), do_sample=False, max_length=len(prompt) + 120)
+        found = whole[0, len(prompt) :].tolist()
         same += [i for i in found if i not in here.stop_ids] == answer
     name = f"transformers {transformers.__version__}"
     figure(f"{name}: largest difference of a logit, fp32", worst, "<= 1e-5", worst <= 1e-5, ".1e")
