@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import yaml
 
+from litgpt_zh.hf_config import hf_config, obstacle, special_ids
 from litgpt_zh.stage import (
     MANIFEST,
     Manifest,
@@ -152,53 +153,20 @@ def finish(final: Path, plan: Manifest, config: Any, counts: dict[str, Any], sec
         weights = flat_weights(final / WEIGHTS)
         torch.save(dict(weights), final / (WEIGHTS + ".tmp"))
         os.replace(final / (WEIGHTS + ".tmp"), final / WEIGHTS)
-        if is_llama_shaped(config):
-            write_text(final / "config.json", json.dumps(hf_config(config, _tokenizer_ids(final)), indent=1))
-            generation = {"eos_token_id": _tokenizer_ids(final)["eos_token_id"], "do_sample": True, "temperature": 0.8}
-            write_text(final / "generation_config.json", json.dumps(generation, indent=1))
+        write_hf_files(final, config)
         plan.counts = counts
         plan.seconds = round(seconds, 3)
         plan.outputs = {p.name: fingerprint(p) for p in sorted(final.iterdir()) if p.is_file() and p.name != MANIFEST}
         plan.write(final)
 
 
-def is_llama_shaped(config: Any) -> bool:
-    """Whether a Hugging Face ``LlamaConfig`` can say the same."""
-    return config.mlp_class_name == "LLaMAMLP" and config.norm_class_name == "RMSNorm" and not config.bias
-
-
-def hf_config(config: Any, ids: dict[str, int]) -> dict[str, Any]:
-    """``config.json`` of this very model (never copied from the tokenizer's folder, which serves all sizes)."""
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": config.padded_vocab_size,
-        "hidden_size": config.n_embd,
-        "intermediate_size": config.intermediate_size,
-        "num_hidden_layers": config.n_layer,
-        "num_attention_heads": config.n_head,
-        "num_key_value_heads": config.n_query_groups,
-        "head_dim": config.head_size,
-        "max_position_embeddings": config.block_size,
-        "rms_norm_eps": config.norm_eps,
-        "rope_theta": float(config.rope_base),
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
-        "tie_word_embeddings": bool((config.hf_config or {}).get("tie_word_embeddings")),
-        "bos_token_id": None,
-        **ids,
-    }
-
-
-def _tokenizer_ids(folder: Path) -> dict[str, int]:
-    from litgpt_zh.prompts import EOS, PAD
-
-    vocabulary = {
-        t["content"]: t["id"] for t in json.loads((folder / "tokenizer.json").read_text("utf-8"))["added_tokens"]
-    }
-    names = {"eos_token_id": EOS, "pad_token_id": PAD}
-    return {key: vocabulary[token] for key, token in names.items() if token in vocabulary}
+def write_hf_files(folder: Path, config: Any) -> None:
+    """``config.json`` and ``generation_config.json`` of this very model, where transformers has a form for it."""
+    if obstacle(config) is None:
+        ids = special_ids(folder)
+        write_text(folder / "config.json", json.dumps(hf_config(config, ids), indent=1))
+        generation = {"eos_token_id": ids["eos_token_id"], "do_sample": True, "temperature": 0.8}
+        write_text(folder / "generation_config.json", json.dumps(generation, indent=1))
 
 
 def require_checkpoint(folder: Path) -> None:

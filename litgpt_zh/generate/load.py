@@ -81,7 +81,7 @@ def load(checkpoint_dir: Path | str, device: str = "auto", dtype: torch.dtype | 
     require_checkpoint(folder)
     target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     dtype = dtype or (torch.bfloat16 if target.type == "cuda" else torch.float32)
-    config, tokenizer = _config(folder), _tokenizer(folder)
+    config, tokenizer = read_config(folder), _tokenizer(folder)
     size = tokenizer.processor.get_vocab_size(with_added_tokens=True)
     if size > config.padded_vocab_size:
         raise UserError(
@@ -91,7 +91,12 @@ def load(checkpoint_dir: Path | str, device: str = "auto", dtype: torch.dtype | 
     return Loaded(_model(folder, config, target, dtype), tokenizer, config, folder)
 
 
-def _config(folder: Path) -> Config:
+def read_config(folder: Path) -> Config:
+    """The model configuration of a checkpoint folder.
+
+    Raises:
+        UserError: ``model_config.yaml`` is not one.
+    """
     try:
         return Config.from_file(folder / "model_config.yaml")
     except Exception as error:  # yaml, TypeError, ValueError: all say that this is not a litgpt configuration

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TOKENIZER, CONFIG, SPECIAL = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 
 
-def _chat_template() -> str:
+def chat_template() -> str:
     """`prompts.chat_prompt` as a Jinja template: the same string for the same turns."""
     harmless = "".join(f" | replace('{piece}', '＜{piece[1:-1]}＞')" for piece in CONTROL)
     return (
@@ -43,7 +43,7 @@ def config(model_max_length: int) -> dict[str, Any]:
         "add_eos_token": False,
         "clean_up_tokenization_spaces": False,
         "model_max_length": model_max_length,
-        "chat_template": _chat_template(),
+        "chat_template": chat_template(),
     }
 
 
