@@ -45,7 +45,7 @@ class Labelled(Preferred):
 
     def prepare(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """As for pairs, and which answers are mismatched in each epoch."""
-        self.run, self.fabric = run, fabric
+        self.fabric = fabric
         self.kl = torch.zeros((), device=fabric.device)
         super().prepare(run, fabric, model, call)
         if (advice := self._advice()) and run.step == 0:
@@ -76,10 +76,6 @@ class Labelled(Preferred):
             f"1.33: data.desirable_weight {fit:.2g} to {fit * 4 / 3:.2g}"
         )
 
-    def differences(self, model: Any, micro: dict[str, Any]) -> torch.Tensor:
-        sums, _ = completion_logps(model, micro["input_ids"], micro["labels"])
-        return sums - self._known("train", micro)
-
     def _known(self, side: str, micro: dict[str, Any]) -> torch.Tensor:
         """The reference's log-probabilities of the answers of a micro batch, (sides * B,)."""
         assert self.reference is not None
@@ -107,7 +103,9 @@ class Labelled(Preferred):
     def loss(self, model: Any, micro: dict[str, Any]) -> tuple[torch.Tensor, Metrics]:
         """Between 0 and the answers' weights, summed over the answers of the micro batch."""
         sums, _ = completion_logps(model, micro["input_ids"], micro["labels"])
-        return self._summed_answers(sums, self._known("train", micro), micro["wanted"], self.kl)
+        known = self._known("train", micro)
+        self.require_start(sums - known)
+        return self._summed_answers(sums, known, micro["wanted"], self.kl)
 
     def _summed_answers(
         self, policy: torch.Tensor, known: torch.Tensor, wanted: torch.Tensor, kl: torch.Tensor

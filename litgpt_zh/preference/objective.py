@@ -54,12 +54,13 @@ class Preferred(Objective):
         """What the model is before training: its figures on held-out requests, its log-probabilities of the records.
 
         Raises:
-            UserError: SFT is not good enough; or, before the first step, the policy is not the reference.
+            UserError: SFT is not good enough.
         """
-        precision = str(fabric.strategy.precision.precision)
-        if precision in ("bf16-true", "16-true"):
+        self.run, self.file = run, Path(call["out_dir"]) / FILE
+        self.precision = str(fabric.strategy.precision.precision)
+        if self.precision in ("bf16-true", "16-true"):
             fabric.print(
-                f"warning: --precision {precision} rounds most updates of a small learning rate away "
+                f"warning: --precision {self.precision} rounds most updates of a small learning rate away "
                 "(0.02 + 0.00003 is 0.02); use bf16-mixed or 32-true"
             )
         check = self.data.check_sft and run.step == 0
@@ -69,8 +70,6 @@ class Preferred(Objective):
             fabric.print(require_ready(self.data, call["checkpoint_dir"], self.before))
         if self.kind.reference:
             self.reference = reference(run, fabric, model, call, self.others(run, call))
-            if run.step == 0:
-                self._check_start(fabric, model, Path(call["out_dir"]), START.get(precision, 0.1))
 
     def _measure_before(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Figures on the held-out requests of the model before training, from the run's folder or measured."""
@@ -81,7 +80,7 @@ class Preferred(Objective):
             fabric.print(
                 f"guards: {samples} greedy stories are too few to judge (less than {guards.FEWEST}); only logged"
             )
-        key = key_of(run.inputs, str(fabric.strategy.precision.precision), samples)
+        key = key_of(run.inputs, self.precision, samples)
         known = json.loads(file.read_text("utf-8")) if file.is_file() else {}
         if known.get("key") == key:
             self.before = held_out.Figures.load(known["figures"])
@@ -99,21 +98,20 @@ class Preferred(Objective):
         """See ``reference``."""
         return None
 
-    @torch.no_grad()
-    def _check_start(self, fabric: Any, model: Any, out_dir: Path, most: float) -> None:
-        model.eval()
-        for numbers in self.data.batches(0)[0]:
-            differences = self.differences(model, fabric.to_device(self.data.collate(numbers)))
-            if not (found := differences.abs().max().item()) <= most:
-                raise UserError(
-                    f"{out_dir / FILE}: before the first step the policy is the reference, but a pair's margin is "
-                    f"{found:.3g} nats (at most {most}); delete the file and run again, or use --precision 32-true"
-                )
-        model.train()
+    def require_start(self, differences: torch.Tensor) -> None:
+        """Before the first step the policy is the reference: what the loss sees of their difference, in nats, must be 0.
 
-    def differences(self, model: Any, micro: dict[str, Any]) -> torch.Tensor:
-        """What is 0 where the policy is the reference, nats, of a training micro batch."""
-        return self.pairs(model, micro, "train").difference
+        Raises:
+            UserError: it is not.
+        """
+        if self.run.step:
+            return
+        most = START.get(self.precision, 0.1)
+        if not (found := differences.detach().abs().max().item()) <= most:
+            raise UserError(
+                f"{self.file}: before the first step the policy is the reference, but a pair's margin is {found:.3g} nats "
+                f"(at most {most}); delete the file and run again, or use --precision 32-true"
+            )
 
     def pairs(self, model: Any, micro: dict[str, Any], side: str) -> Pairs:
         """Log-probabilities of a micro batch of ``side``."""
@@ -129,7 +127,10 @@ class Preferred(Objective):
 
     def loss(self, model: Any, micro: dict[str, Any]) -> tuple[torch.Tensor, Metrics]:
         """Nats (IPO: squared nats a token), summed over the pairs of the micro batch."""
-        return self._summed(self.pairs(model, micro, "train"))
+        pairs = self.pairs(model, micro, "train")
+        if self.reference is not None:
+            self.require_start(pairs.difference)
+        return self._summed(pairs)
 
     def _summed(self, pairs: Pairs) -> tuple[torch.Tensor, Metrics]:
         settings = self.data.loss_settings
