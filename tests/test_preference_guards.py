@@ -312,6 +312,19 @@ def test_a_reference_that_is_no_number_is_refused(dpo: Any, tmp_path: Path) -> N
         dpo("run", train={"max_steps": 1})
 
 
+def test_pairs_that_are_longer_than_the_model_reads(dpo: Any, base: Path, pairs_dir: Path, tmp_path: Path) -> None:
+    short = tmp_path / "short"
+    shutil.copytree(base, short)
+    config = (short / "model_config.yaml").read_text("utf-8")
+    assert "block_size: 128" in config
+    (short / "model_config.yaml").write_text(config.replace("block_size: 128", "block_size: 32"), encoding="utf-8")
+    longest = Manifest.read(pairs_dir).counts["longest"]
+    message = rf"the longest record has {longest} tokens, the model's block_size is 32; run `litgpt-zh pairs` again"
+    with pytest.raises(UserError, match=message):
+        dpo("run", from_=short)
+    assert not (tmp_path / "run").exists()
+
+
 def test_pairs_of_another_tokenizer(dpo: Any, base: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(base, other)

@@ -87,8 +87,9 @@ class Preferred(Objective):
             return
         with as_reference(model, call["checkpoint_dir"] / checkpoints.WEIGHTS, run.step):
             self.before = self._measure(fabric, model)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps({"key": key, "figures": self.before.dump()}))
+        if fabric.global_rank == 0:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, json.dumps({"key": key, "figures": self.before.dump()}))
 
     def _measure(self, fabric: Any, model: Any) -> held_out.Figures:
         collate = self.data.collator(self.data.test_dataset)
