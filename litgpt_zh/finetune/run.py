@@ -10,6 +10,7 @@ from typing import Any
 
 from litgpt_zh import checkpoints, configs
 from litgpt_zh.finetune.loop import Finetuning
+from litgpt_zh.finetune.memory import keep_freed
 from litgpt_zh.finetune.objective import Objective
 from litgpt_zh.loops import FULL, swapped
 from litgpt_zh.stage import UserError, exclusive
@@ -38,6 +39,8 @@ def train_with(
             print(f"{out_dir}/final: already finished with these settings; nothing to do")
             return
         started = time.perf_counter()
+        if arguments["fabric"].device.type == "cpu":
+            keep_freed()
         run = Finetuning(stage, data, objective, arguments, plan.inputs)
         parts: dict[str, Any] = {
             "fit": run.fit_full if full else run.fit_lora,

@@ -110,17 +110,22 @@ def sample_pairs(
         "form": "pairs", **asdict(rules), **asking, "world_length": world_length, **decoding, "val_share": val_share,
     }  # fmt: skip
     _check(settings)
+
+    def wanted() -> Iterator[Request | None]:
+        return requests(source, **asking, length=world_length)  # type: ignore[arg-type]
+
     inputs: dict[str, Path] = {"checkpoint": Path(checkpoint_dir)}
     if source is not None:
         inputs["source"] = Path(source)
     with open_stage(STAGE, out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as stage:
         if not stage.finished:
             from litgpt_zh.generate.load import load
+            from litgpt_zh.preference import held_out
 
             loaded = load(checkpoint_dir)
             shutil.copyfile(Path(checkpoint_dir) / TOKENIZER, stage.folder / TOKENIZER)
-            wanted = requests(source, **asking, length=world_length)  # type: ignore[arg-type]
-            _fill(stage, loaded, wanted, rules, {**decoding, "batch_size": batch_size})
+            held_out.write(stage.folder, wanted(), val_share, seed)
+            _fill(stage, loaded, wanted(), rules, {**decoding, "batch_size": batch_size})
     print(f"{out_dir}: {summary(stage.counts)}; yield {stage.counts['yield']:.1%} of the requests")
     return stage.manifest
 
