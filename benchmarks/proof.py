@@ -217,7 +217,9 @@ def row(cards: list[dict[str, Any]], sft: dict[str, Any]) -> dict[str, Any]:
         "nll": round(float(np.mean(loss)), 4),
         "nll_rise": round(float(np.mean(loss)) - sft["bits"]["loss_per_token"], 4),
         "repetition_4": bootstrap(repeated),
-        **{name: round(float(np.mean([share(card, name) for card in cards])), 4) for name in ("finished", "distinct_2")},
+        **{
+            name: round(float(np.mean([share(card, name) for card in cards])), 4) for name in ("finished", "distinct_2")
+        },
         "characters": round(float(np.mean([share(card, "characters") for card in cards])), 1),
     }
 
@@ -296,9 +298,13 @@ def main() -> int:
     parser.add_argument("--checkpoint", type=Path, help="an SFT checkpoint (a run's final/)")
     parser.add_argument("--plots-as-quickstart", action="store_true", help="ask for the plots quickstart is trained on")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS)[1:], default=[a for a in list(ARMS)[1:] if available(a)])
+    parser.add_argument(
+        "--arms", nargs="+", choices=list(ARMS)[1:], default=[a for a in list(ARMS)[1:] if available(a)]
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/proof"))
-    parser.add_argument("--quick", action="store_true", help="every arm with a toy model: shows that it runs, proves nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="every arm with a toy model: shows that it runs, proves nothing"
+    )
     arguments = parser.parse_args()
     if not arguments.quick and arguments.checkpoint is None:
         parser.error("give --checkpoint, or --quick")

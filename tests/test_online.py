@@ -221,7 +221,9 @@ def test_a_finished_run_does_nothing_and_says_so(home: Path, whole: Path, capsys
 
 
 @pytest.mark.parametrize("where", [1, 3, 4, 6])
-def test_stopped_between_stages_it_ends_the_same(home: Path, whole: Path, tmp_path: Path, monkeypatch, where: int) -> None:
+def test_stopped_between_stages_it_ends_the_same(
+    home: Path, whole: Path, tmp_path: Path, monkeypatch, where: int
+) -> None:
     calls = 0
 
     def stopping(argv: list[str], env: Any = None) -> int:

@@ -109,7 +109,9 @@ def test_the_same_rules_give_the_same_pairs(checkpoint: Path, samples: Path, tmp
     assert same(samples, tmp_path / "out") and manifest.counts == before.counts
 
 
-@pytest.mark.parametrize("changes", [{"margin": 0.6}, {"weights": {"words": 1.0, "repetition": 3.0}}, {"kind": "classic"}])
+@pytest.mark.parametrize(
+    "changes", [{"margin": 0.6}, {"weights": {"words": 1.0, "repetition": 3.0}}, {"kind": "classic"}]
+)
 def test_other_rules_give_the_pairs_that_sampling_gives(
     checkpoint: Path, source: Path, samples: Path, tmp_path: Path, changes: dict
 ) -> None:

@@ -84,7 +84,9 @@ def judge(after: Mapping[str, Any], before: Mapping[str, Any], sft: Mapping[str,
     if _asked(after) != _asked(before) or _asked(after) != _asked(sft):
         raise UserError("gate: the score cards are of different requests; score all models with the same settings")
     if not all("bits" in card for card in (after, before, sft)):
-        raise UserError("gate: the held-out requests have no stories to take the cross entropy of; give records with text")
+        raise UserError(
+            "gate: the held-out requests have no stories to take the cross entropy of; give records with text"
+        )
     new, old = met(after), met(before)
     gain = figures.ratio(new - old, np.ones_like(new))
     rise = round(after["bits"]["loss_per_token"] - sft["bits"]["loss_per_token"], 4)
@@ -106,9 +108,7 @@ def judge(after: Mapping[str, Any], before: Mapping[str, Any], sft: Mapping[str,
     }
 
 
-def _reasons(
-    gain: dict[str, float], rise: float, guards: dict[str, dict[str, float]], gate: Gate
-) -> Iterator[str]:
+def _reasons(gain: dict[str, float], rise: float, guards: dict[str, dict[str, float]], gate: Gate) -> Iterator[str]:
     repeated, finished, characters = (guards[name] for name in ("repetition_4", "finished", "characters"))
     change = characters["after"] / max(characters["sft"], 1e-9) - 1
     if gain["value"] < gate.min_gain:

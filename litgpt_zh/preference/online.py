@@ -99,7 +99,9 @@ def recipe_of(train: Path | str | dict[str, Any]) -> dict[str, Any]:
         try:
             recipe = yaml.safe_load(Path(train).read_text(encoding="utf-8"))
         except OSError as error:
-            raise UserError(f"{train}: cannot be read ({error.strerror}); give a recipe such as recipes/dpo.yaml") from None
+            raise UserError(
+                f"{train}: cannot be read ({error.strerror}); give a recipe such as recipes/dpo.yaml"
+            ) from None
         except yaml.YAMLError as error:
             raise UserError(f"{train}: not YAML ({str(error).splitlines()[0]})") from None
     data = recipe.get("data") if isinstance(recipe, dict) else None
@@ -142,7 +144,9 @@ def _check_recipe(recipe: dict[str, Any]) -> None:
     Raises:
         UserError: names the setting.
     """
-    setup = importlib.import_module(f"litgpt.finetune.{'lora' if command_of(recipe) == 'finetune_lora' else 'full'}").setup
+    setup = importlib.import_module(
+        f"litgpt.finetune.{'lora' if command_of(recipe) == 'finetune_lora' else 'full'}"
+    ).setup
     if unknown := sorted(recipe.keys() - inspect.signature(setup).parameters.keys()):
         raise UserError(f"train.{unknown[0]}: litgpt {command_of(recipe)} has no such setting")
     module, _, name = recipe["data"]["class_path"].rpartition(".")

@@ -55,9 +55,7 @@ def requests(
     if source is None:
         from litgpt_zh.corpus.world import generate
 
-        found: Iterator[dict[str, Any]] = (
-            story.record() for story in generate(world_seed, skip, count, length, plots)
-        )
+        found: Iterator[dict[str, Any]] = (story.record() for story in generate(world_seed, skip, count, length, plots))
     elif Path(source).is_dir():
         if not shard_files(Path(source), "train"):
             raise UserError(f"{source}: no train-*.jsonl; give a corpus folder, or a jsonl file of records")

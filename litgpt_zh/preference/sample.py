@@ -132,7 +132,9 @@ def sample_pairs(
             with kept(stage.folder, keep_samples) as keep:
 
                 def answer(chunk: list[Request | None], first: int) -> list[Answered]:
-                    return keep(first, _answered(chunk, loaded, seed, first, rules, {**decoding, "batch_size": batch_size}))
+                    return keep(
+                        first, _answered(chunk, loaded, seed, first, rules, {**decoding, "batch_size": batch_size})
+                    )
 
                 fill(stage, loaded, wanted, answer, rules, count)
     print(f"{out_dir}: {summary(stage.counts)}; yield {stage.counts['yield']:.1%} of the requests")
