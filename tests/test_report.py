@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from litgpt_zh.report.stage import highlighted, report
+from litgpt_zh.evaluate.page import highlighted
+from litgpt_zh.report.stage import report
 from litgpt_zh.stage import UserError
 
 STORY = (

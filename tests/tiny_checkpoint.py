@@ -17,9 +17,9 @@ torch.set_num_threads(1)  # threads cost more than they bring at this size, abov
 LETTERS = "小兔子在草地上玩铲。按照下面输入的约束生成故事词汇特征对话随机句摘要，：\n“”"
 
 
-def tiny_tokenizer() -> Tokenizer:
+def tiny_tokenizer(letters: str = LETTERS) -> Tokenizer:
     """Control pieces 0..5, the 256 bytes, then single characters."""
-    pieces = [*CONTROL, *(f"<0x{byte:02X}>" for byte in range(256)), *dict.fromkeys(LETTERS)]
+    pieces = [*CONTROL, *(f"<0x{byte:02X}>" for byte in range(256)), *dict.fromkeys(letters)]
     tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, [], byte_fallback=True))
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in CONTROL])
@@ -44,14 +44,22 @@ def tiny_model(vocab_size: int = 97, block_size: int = 96, seed: int = 0) -> GPT
     return model
 
 
-def write_checkpoint(folder: Path, *, instruct: bool = False, nested: bool = False) -> GPT:
+def write_checkpoint(
+    folder: Path,
+    *,
+    instruct: bool = False,
+    nested: bool = False,
+    seed: int = 0,
+    letters: str = LETTERS,
+    block_size: int = 96,
+) -> GPT:
     """Write a whole checkpoint folder and return its model."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = tiny_tokenizer()
+    tokenizer = tiny_tokenizer(letters)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": CONTROL[0]}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    model = tiny_model(tokenizer.get_vocab_size())
+    model = tiny_model(tokenizer.get_vocab_size(), block_size, seed)
     torch.save({"model": model.state_dict()} if nested else model.state_dict(), folder / "lit_model.pth")
     save_config(model.config, folder)
     if instruct:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from litgpt_zh.evaluate.figures import ratio
-from litgpt_zh.evaluate.score import prompt_of, read_records, shown
+from litgpt_zh.evaluate.measure import shown
+from litgpt_zh.evaluate.score import prompt_of, read_records
 from litgpt_zh.stage import UserError, progress
 
 
@@ -19,6 +20,7 @@ def bits_per_character(
     count: int = 200,
     fields: Sequence[str] = (),
     batch_size: int = 16,
+    name: str = "bits",
 ) -> dict[str, Any]:
     """Bits per character of the records' stories.
 
@@ -37,10 +39,11 @@ def bits_per_character(
         count: stories (those without text are passed over).
         fields: constraint fields shown before the story; none for a pretrained model.
         batch_size: chunks in one forward pass.
+        name: of the progress bar.
 
     Returns:
         ``{"bits_per_character": {"value", "low", "high", "n"}, "loss_per_token", "characters", "tokens", "stories",
-        "fields"}``, the loss in nats.
+        "fields", "per_story": {"bits", "characters"}}``, the loss in nats.
 
     Raises:
         UserError: no story; the checkpoint cannot be loaded.
@@ -53,15 +56,16 @@ def bits_per_character(
     if not told:
         raise UserError(f"{records if isinstance(records, (str, Path)) else 'records'}: no record with a text")
     stories = [_tokens(loaded, record, fields) for record in told]
-    nats, tokens = _nats(loaded, stories, batch_size)
-    characters = [float(len(record["text"])) for record in told]
+    nats, tokens = _nats(loaded, stories, batch_size, name)
+    bits, characters = [round(n / math.log(2), 3) for n in nats], [len(record["text"]) for record in told]
     return {
-        "bits_per_character": ratio([n / math.log(2) for n in nats], characters),
+        "bits_per_character": ratio(bits, characters),
         "loss_per_token": round(sum(nats) / sum(tokens), 4),
-        "characters": int(sum(characters)),
+        "characters": sum(characters),
         "tokens": sum(tokens),
         "stories": len(told),
         "fields": list(fields),
+        "per_story": {"bits": bits, "characters": characters},
     }
 
 
@@ -71,7 +75,9 @@ def _tokens(loaded: Any, record: dict[str, Any], fields: Sequence[str]) -> tuple
     return context + loaded.encode(record["text"]) + [loaded.eos_id], len(context)
 
 
-def _nats(loaded: Any, stories: Sequence[tuple[list[int], int]], batch_size: int) -> tuple[list[float], list[int]]:
+def _nats(
+    loaded: Any, stories: Sequence[tuple[list[int], int]], batch_size: int, name: str
+) -> tuple[list[float], list[int]]:
     """Summed -ln p and number of predicted tokens of each story."""
     import torch
 
@@ -84,7 +90,7 @@ def _nats(loaded: Any, stories: Sequence[tuple[list[int], int]], batch_size: int
                 chunks.append((index, piece, first))
     chunks.sort(key=lambda chunk: len(chunk[1]))
     nats, tokens = [0.0] * len(stories), [0] * len(stories)
-    with torch.inference_mode(), progress(len(chunks), desc="bits", unit="chunk", scale=False) as bar:
+    with torch.inference_mode(), progress(len(chunks), desc=name, unit="chunk", scale=False) as bar:
         for at in range(0, len(chunks), batch_size):
             batch = chunks[at : at + batch_size]
             width = max(len(ids) for _, ids, _ in batch)

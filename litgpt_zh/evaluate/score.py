@@ -8,19 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from litgpt_zh.constraints import Constraints, check
-from litgpt_zh.evaluate import figures
+from litgpt_zh.evaluate import measure
+from litgpt_zh.evaluate.figures import ends_properly
+from litgpt_zh.evaluate.measure import shown
 from litgpt_zh.prompts import chat_prompt, story_request
 from litgpt_zh.stage import UserError, progress, versions
 
 FIELDS = ("words", "features", "summary", "sentence")
-
-
-def shown(record: dict[str, Any], fields: Sequence[str]) -> Constraints:
-    """The part of a record's constraints that the prompt shows."""
-    return Constraints.of({name: record.get(name) for name in fields})
 
 
 def prompt_of(constraints: Constraints) -> str:
@@ -61,11 +56,8 @@ def score(
 ) -> dict[str, Any]:
     """Ask for ``count`` stories, greedily, and measure them. The result is ready for ``json.dumps``.
 
-    ``figures`` holds, with 95% intervals: ``words_all`` (share of stories with all their words), ``words_each`` (share of
-    single words), both once more as ``..._shuffled`` (the same stories against other requests' words: what chance gives),
-    ``finished`` (ended by the model itself, behind closing punctuation), and ``sentence``, ``dialogue`` where shown; and
-    without: ``characters`` (mean), ``repetition_4`` (mean over stories), ``distinct_2`` (over all). ``reference`` has the
-    same of the records' own stories, where they have one.
+    It is ``write_stories``' with the ``figures`` and ``intervals`` of ``measure.card`` beside them, and in ``reference``
+    the same of the records' own stories, where they have one.
 
     Args:
         checkpoint: a checkpoint folder, or ``generate.load.Loaded``.
@@ -79,19 +71,54 @@ def score(
     Raises:
         UserError: no usable record; an unknown field; the checkpoint cannot be loaded.
     """
+    found = read_records(records) if isinstance(records, (str, Path)) else records
+    result = write_stories(
+        checkpoint, found, count=count, fields=fields, max_new_tokens=max_new_tokens, batch_size=batch_size,
+        source=str(records) if isinstance(records, (str, Path)) else "records",
+    )  # fmt: skip
+    chosen = [found[sample["request"]] for sample in result["samples"]]
+    own = measure.own_stories(chosen)
+    return (
+        result
+        | measure.card(chosen, result["samples"], fields, shuffled)
+        | {"reference": measure.reference(chosen, own, fields, shuffled)}
+    )
+
+
+def write_stories(
+    checkpoint: Any,
+    records: Sequence[dict[str, Any]],
+    *,
+    count: int,
+    fields: Sequence[str],
+    max_new_tokens: int | None = None,
+    batch_size: int = 64,
+    source: str = "records",
+    name: str = "stories",
+) -> dict[str, Any]:
+    """Greedy stories for the first ``count`` records that have words and whose prompt fits the model's block.
+
+    Args:
+        source: what the records come from, for the error.
+        name: of the progress bar.
+
+    Returns:
+        ``samples`` (``request``: the record's place; what was asked; ``text``, ``tokens``, ``finished``; ``met``, see
+        ``constraints.check``), ``dropped`` with reasons, and what made them.
+
+    Raises:
+        UserError: no usable record; an unknown field; the checkpoint cannot be loaded.
+    """
     from litgpt_zh.generate.batch import generate
     from litgpt_zh.generate.load import Loaded, load
 
     started = time.perf_counter()
-    if unknown := [name for name in fields if name not in FIELDS]:
-        raise UserError(f"fields: unknown {', '.join(unknown)}; choose from {', '.join(FIELDS)}")
+    require_fields(fields)
     loaded = checkpoint if isinstance(checkpoint, Loaded) else load(checkpoint)
-    found = read_records(records) if isinstance(records, (str, Path)) else records
-    chosen, prompts, dropped = _choose(loaded, found, count, fields)
+    chosen, prompts, dropped = _choose(loaded, records, count, fields)
     if not chosen:
-        source = records if isinstance(records, (str, Path)) else "records"
         raise UserError(f"{source}: no record with words whose prompt fits the model's block; counts: {dropped}")
-    with progress(len(chosen), desc="stories", unit="story", scale=False) as bar:
+    with progress(len(chosen), desc=name, unit="story", scale=False) as bar:
         answers = generate(
             loaded.model,
             prompts,
@@ -100,8 +127,6 @@ def score(
             batch_size=batch_size,
             on_sample=lambda *_: bar.update(),
         )
-    texts = [loaded.decode(answer.ids).strip() for answer in answers]
-    ended = [figures.ends_properly(t, a.finished) for t, a in zip(texts, answers, strict=True)]
     return {
         "checkpoint": str(loaded.folder),
         "model": loaded.config.name,
@@ -110,77 +135,53 @@ def score(
         "dropped": dropped,
         "fields": list(fields),
         "max_new_tokens": max_new_tokens,
-        "figures": measure(chosen, texts, ended, fields, shuffled),
-        "reference": _reference(chosen, fields, shuffled),
-        "samples": [_sample(r, fields, t, a, e) for r, t, a, e in zip(chosen, texts, answers, ended, strict=True)],
+        "samples": [_sample(i, records[i], fields, loaded, a) for i, a in zip(chosen, answers, strict=True)],
         "seconds": round(time.perf_counter() - started, 1),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": versions(),
     }
 
 
+def require_fields(fields: Sequence[str]) -> None:
+    """Refuse a name that is no constraint field.
+
+    Raises:
+        UserError: names it and the choices.
+    """
+    if unknown := [name for name in fields if name not in FIELDS]:
+        raise UserError(f"fields: unknown {', '.join(unknown)}; choose from {', '.join(FIELDS)}")
+
+
 def _choose(
     loaded: Any, records: Sequence[dict[str, Any]], count: int, fields: Sequence[str]
-) -> tuple[list[dict[str, Any]], list[list[int]], dict[str, int]]:
-    """The first ``count`` usable records, their prompts as ids, and how many were passed over and why."""
-    chosen: list[dict[str, Any]] = []
+) -> tuple[list[int], list[list[int]], dict[str, int]]:
+    """Places of the first ``count`` usable records, their prompts as ids, and how many were passed over and why."""
+    chosen: list[int] = []
     prompts: list[list[int]] = []
     dropped = {"no words": 0, "prompt longer than the block": 0}
-    for record in records:
+    for place, record in enumerate(records):
         if len(chosen) == count:
             break
-        if not record.get("words"):
+        if not Constraints.of(record).words:
             dropped["no words"] += 1
             continue
         ids = loaded.encode(prompt_of(shown(record, fields)))
         if len(ids) >= loaded.model.max_seq_length:
             dropped["prompt longer than the block"] += 1
             continue
-        chosen.append(record)
+        chosen.append(place)
         prompts.append(ids)
     return chosen, prompts, {reason: n for reason, n in dropped.items() if n}
 
 
-def measure(
-    records: Sequence[dict[str, Any]],
-    texts: Sequence[str],
-    ended: Sequence[bool],
-    fields: Sequence[str],
-    shuffled: bool,
-) -> dict[str, Any]:
-    """The figures of ``texts`` as answers to ``records``; see ``score``."""
-    words = [record["words"] for record in records]
-    hits, asked = figures.word_hits(words, texts)
-    result: dict[str, Any] = {"words_all": figures.rate(hits == asked), "words_each": figures.rate(hits, asked)}
-    if shuffled:
-        full, other_hits, other_asked = figures.shuffled_hits(words, texts)
-        result["words_all_shuffled"] = figures.rate(full)
-        result["words_each_shuffled"] = figures.rate(other_hits, other_asked)
-    result["finished"] = figures.rate(ended)
-    checks = [check(shown(record, fields), text) for record, text in zip(records, texts, strict=True)]
-    for name, key in (("sentence", "sentence"), ("dialogue", "feature:对话")):
-        if found := [float(value) for c in checks if (value := c.get(key)) is not None]:
-            result[name] = figures.rate(found)
-    result["characters"] = round(float(np.mean([len(text) for text in texts])), 1)
-    result["repetition_4"] = round(float(np.mean([figures.repetition(text) for text in texts])), 4)
-    result["distinct_2"] = round(figures.distinct(texts), 4)
-    return result
-
-
-def _reference(records: Sequence[dict[str, Any]], fields: Sequence[str], shuffled: bool) -> dict[str, Any] | None:
-    told = [(record, record["text"]) for record in records if record.get("text")]
-    if not told:
-        return None
-    kept, texts = zip(*told, strict=True)
-    return measure(kept, texts, [figures.ends_properly(text, True) for text in texts], fields, shuffled)
-
-
-def _sample(record: dict[str, Any], fields: Sequence[str], text: str, answer: Any, ended: bool) -> dict[str, Any]:
-    wanted = shown(record, fields)
+def _sample(place: int, record: dict[str, Any], fields: Sequence[str], loaded: Any, answer: Any) -> dict[str, Any]:
+    text, wanted = loaded.decode(answer.ids).strip(), shown(record, fields)
+    named = {name: getattr(wanted, name) for name in FIELDS}
     return {
-        **{name: record[name] for name in FIELDS if name in fields and record.get(name)},
+        "request": place,
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in named.items() if value},
         "text": text,
         "tokens": len(answer.ids),
-        "finished": ended,
+        "finished": ends_properly(text, answer.finished),
         "met": check(wanted, text),
     }

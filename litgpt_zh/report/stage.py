@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from litgpt_zh.evaluate.page import highlighted
 from litgpt_zh.language import Language, language
 from litgpt_zh.report.recorded import Run, Stage, Training, read_run
 from litgpt_zh.report.wording import counted, duration, number, words
@@ -188,9 +188,10 @@ def _figures(score: dict[str, Any] | None, say: dict[str, str]) -> list[tuple[st
         return []
     own, reference = score.get("figures") or {}, score.get("reference") or {}
     forms: dict[str, Callable[[Any], Shown]] = {
-        "words_each": _share, "words_each_shuffled": _share, "sentence": _share, "dialogue": _share,
-        "characters": lambda x: (number(x), ""), "repetition_4": lambda x: (f"{x:.1%}", ""),
-        "distinct_2": lambda x: (f"{x:.3f}", ""),
+        "words_each": _share, "words_each_shuffled": _share, "constraints_all": _share, "sentence": _share,
+        "dialogue": _share, "summary_overlap": _share, "summary_overlap_shuffled": _share, "copied": _share,
+        "longest_copied": lambda x: (number(x), ""), "characters": lambda x: (number(x), ""),
+        "repetition_4": lambda x: (f"{x:.1%}", ""), "distinct_2": lambda x: (f"{x:.3f}", ""),
     }  # fmt: skip
     rows = [
         (say[key], form(own[key]), form(reference[key]) if key in reference else ("–", ""))
@@ -215,15 +216,6 @@ def _samples(score: dict[str, Any] | None) -> list[dict[str, Any]]:
         pieces = highlighted(str(sample.get("text", "")), [*(sample.get("words") or ()), sample.get("sentence") or ""])
         samples.append({"marks": marks, "pieces": pieces, "finished": bool(sample.get("finished"))})
     return samples
-
-
-def highlighted(text: str, wanted: list[str]) -> list[tuple[str, bool]]:
-    """``text`` cut into (piece, whether it is wanted); longer words win over shorter ones inside them."""
-    parts = sorted({word for word in wanted if word}, key=lambda word: (-len(word), word))
-    if not parts:
-        return [(text, False)]
-    cut = re.split("(" + "|".join(map(re.escape, parts)) + ")", text)
-    return [(piece, i % 2 == 1) for i, piece in enumerate(cut) if piece]
 
 
 def _pretty(settings: dict[str, Any]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from litgpt_zh.evaluate.wording import FIGURES
+
 _PAIRS: dict[str, tuple[str, str]] = {
     "lang": ("zh-CN", "en"),
     "title": ("训练报告", "Training report"),
@@ -44,9 +46,6 @@ _PAIRS: dict[str, tuple[str, str]] = {
         "{count} 个没有见过的要求，贪心解码。线段是 95% 区间。",
         "{count} requests not seen in training, greedy decoding. The bars show 95% intervals.",
     ),
-    "words_all": ("要求的词全部写到", "all required words used"),
-    "words_all_shuffled": ("对照：换成别人的要求", "control: another request's words"),
-    "finished": ("自己结束，句末完整", "ended by itself, properly"),
     "shuffled_note": (
         "对照是同一批故事碰巧满足另一个要求的比例：与它的差，才是模型听懂要求的证据。",
         "The control is how often the same stories happen to satisfy another request: only the distance from it shows that "
@@ -55,13 +54,6 @@ _PAIRS: dict[str, tuple[str, str]] = {
     "figure": ("指标", "figure"),
     "model": ("模型", "model"),
     "reference": ("原故事", "true stories"),
-    "words_each": ("单个词写到", "single words used"),
-    "words_each_shuffled": ("单个词（对照）", "single words (control)"),
-    "sentence": ("写到指定的句子", "required sentence used"),
-    "dialogue": ("要求对话时有对话", "dialogue where asked"),
-    "characters": ("平均字数", "mean characters"),
-    "repetition_4": ("四字重复率", "repeated 4-grams"),
-    "distinct_2": ("不同二字组比例", "distinct 2-grams"),
     "bits": ("每字比特数", "bits per character"),
     "samples": ("故事样本", "Sample stories"),
     "samples_note": (
@@ -109,8 +101,8 @@ _COUNTS: dict[str, tuple[str, str]] = {
 
 
 def words(language: str) -> dict[str, str]:
-    """The table of one language."""
-    return {key: pair[language == "en"] for key, pair in _PAIRS.items()}
+    """The table of one language, the names of the score card's figures included."""
+    return {key: pair[language == "en"] for key, pair in (FIGURES | _PAIRS).items()}
 
 
 def counted(key: str, language: str) -> str | None:
