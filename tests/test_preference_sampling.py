@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from litgpt_zh.constraints import Constraints
 from litgpt_zh.corpus.world import generate
 from litgpt_zh.generate.load import load
+from litgpt_zh.instruct.stage import side_of
 from litgpt_zh.preference import sample as sample_module
 from litgpt_zh.preference.choose import Scored, best_worst, classic
 from litgpt_zh.preference.requests import requests
@@ -153,17 +154,20 @@ def sampled(checkpoint: Path, source: Path, out: Path, **changes: object) -> Man
     return sample_pairs(checkpoint, out, source, **{**SETTINGS, **changes})  # type: ignore[arg-type]
 
 
-def pairs_of(folder: Path) -> list[tuple[str, list[int], list[int]]]:
+def pairs_of_side(folder: Path, side: str) -> list[tuple[str, list[int], list[int]]]:
     found = []
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    for side in ("train", "val"):
-        ids, offsets, prompts = (np.load(folder / f"{side}_{name}.npy") for name in ("ids", "offsets", "prompts"))
-        for n, prompt in enumerate(prompts):
-            chosen, rejected = (ids[offsets[2 * n + k] : offsets[2 * n + k + 1]].tolist() for k in (0, 1))
-            assert chosen[:prompt] == rejected[:prompt]
-            text = tokenizer.decode(chosen[:prompt], skip_special_tokens=False)
-            found.append((text, chosen[prompt:], rejected[prompt:]))
+    ids, offsets, prompts = (np.load(folder / f"{side}_{name}.npy") for name in ("ids", "offsets", "prompts"))
+    for n, prompt in enumerate(prompts):
+        chosen, rejected = (ids[offsets[2 * n + k] : offsets[2 * n + k + 1]].tolist() for k in (0, 1))
+        assert chosen[:prompt] == rejected[:prompt]
+        text = tokenizer.decode(chosen[:prompt], skip_special_tokens=False)
+        found.append((text, chosen[prompt:], rejected[prompt:]))
     return found
+
+
+def pairs_of(folder: Path) -> list[tuple[str, list[int], list[int]]]:
+    return pairs_of_side(folder, "train") + pairs_of_side(folder, "val")
 
 
 def test_pairs_of_a_model(checkpoint: Path, source: Path, tmp_path: Path) -> None:
@@ -187,6 +191,16 @@ def test_pairs_of_a_model(checkpoint: Path, source: Path, tmp_path: Path) -> Non
     assert min(map(float, histograms["margin"])) >= 0.3
     example = json.loads((tmp_path / "out" / "examples.jsonl").read_text("utf-8").splitlines()[0])
     assert example["source"].startswith("reward ") and " over " in example["source"]
+
+
+def test_validation_requests_go_along_with_their_own_stories(checkpoint: Path, source: Path, tmp_path: Path) -> None:
+    manifest = sampled(checkpoint, source, tmp_path / "out")
+    told = [json.loads(line) for line in (tmp_path / "out" / "guard.jsonl").read_text("utf-8").splitlines()]
+    records = [json.loads(line) for line in source.read_text("utf-8").splitlines()]
+    val = [r for r in records if r.get("words") and side_of(str(r["group"]), 0.3, 42) == "val"]
+    prompts = [chat_prompt([("user", story_request(Constraints(tuple(record["words"]))))]) for record in val]
+    assert told == [{"prompt": p, "story": r["text"]} for p, r in zip(prompts, val, strict=True)]
+    assert 3 < len(told) < 20 and "guard.jsonl" in manifest.outputs
 
 
 def test_a_sample_that_met_the_cap_gets_no_end(checkpoint: Path, source: Path, tmp_path: Path) -> None:

@@ -107,9 +107,8 @@ def finetune(home: Path, base: Path, out: Path, monkeypatch: pytest.MonkeyPatch,
         from litgpt.finetune.lora import setup
     else:
         from litgpt.finetune.full import setup
-    train = {"global_batch_size": 8, "micro_batch_size": 4, "epochs": 2, "lr_warmup_steps": 2} | changes.pop(
-        "train", {}
-    )
+    train = {"global_batch_size": 8, "micro_batch_size": 4, "epochs": 2, "lr_warmup_steps": 2}
+    train |= {"save_interval": 4, "log_interval": 1} | changes.pop("train", {})
     own = {"lora_r": 4, "lora_dropout": 0.1, "lora_mlp": True} if lora else {"resume": "auto"}
     own |= {key: changes.pop(key) for key in list(changes) if key.startswith("lora_")}
     options = [text for key, value in own.items() for text in (f"--{key}", str(value).lower())]
@@ -119,7 +118,7 @@ def finetune(home: Path, base: Path, out: Path, monkeypatch: pytest.MonkeyPatch,
         "out_dir": out,
         "precision": "32-true",
         "data": Instructions(home / "sft-data"),
-        "train": TrainArgs(save_interval=4, log_interval=1, **train),
+        "train": TrainArgs(**train),
         "eval": EvalArgs(interval=5, max_new_tokens=5, max_iters=4),
         "optimizer": copy.deepcopy(OPTIMIZER),  # litgpt writes into it
         "devices": 1,

@@ -2,12 +2,11 @@
 
 What stock gets wrong for us and this does right: the loss of a step is the mean over its global batch (not the mean of
 micro-batch means), gradients are clipped, ``min_lr`` and the warm-up are honoured whatever their length, tied embeddings
-stay tied, and a stopped run (LoRA too) goes on at the exact batch.
+stay tied, a stopped run (LoRA too) goes on at the exact batch, and weights that are no numbers are never written.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,28 +17,14 @@ import torch
 
 from litgpt_zh import checkpoints, configs, runlog
 from litgpt_zh.finetune import guard
+from litgpt_zh.finetune.finite import Finite
 from litgpt_zh.finetune.objective import Metrics, Objective
+from litgpt_zh.finetune.schedule import learning_rate
 from litgpt_zh.preflight import preflight
 from litgpt_zh.sampling import continue_greedily, unwrap
 from litgpt_zh.stage import progress
 
 LORA_STATE = "train_state.ckpt"
-
-
-def learning_rate(step: int, peak: float, warmup: int, steps: int, floor: float) -> float:
-    """Linear warm-up, then cosine to ``floor``; never above the peak, never climbing again.
-
-    Args:
-        step: optimizer steps already done, 0 .. steps - 1. The first step already learns (peak / warmup).
-        peak: the optimizer's learning rate.
-        warmup: steps of warm-up; 0 means none.
-        steps: steps in all.
-        floor: the rate of the last step.
-    """
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    done = (step - warmup + 1) / max(1, steps - warmup)
-    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 def tie(model: Any) -> None:
@@ -123,6 +108,7 @@ class Finetuning:
     ) -> dict[str, int]:
         train, evaluation, out_dir = call["train"], call["eval"], call["out_dir"]
         unwrap(model).max_seq_length = unwrap(model).config.block_size
+        self.finite = Finite(fabric.device)
         self.objective.prepare(self, fabric, model, call)
         if self.objective.guarded and not (self.step and (out_dir / guard.FILE).is_file()):
             guard.keep(model, out_dir, self.step)
@@ -141,6 +127,7 @@ class Finetuning:
             loss, extra = self._step(fabric, model, optimizer, micros)
             steps.update(1)
             if self.step % train.log_interval == 0 or self.step == self.steps:
+                self.finite.require()
                 value = loss.item()
                 steps.set_postfix(loss=f"{value:.3f}", val=f"{self.val_loss:.3f}" if self.val_loss else "-")
                 metrics = {
@@ -149,7 +136,7 @@ class Finetuning:
                     "epoch": self.epoch,
                     "loss": value,
                     "learning_rate": rate,
-                    **{name: mean.item() for name, mean in extra.items()},
+                    **{name: mean.item() for name, mean in extra.items() if mean == mean},
                 }
                 fabric.log_dict({**metrics, "total_tokens": self.tokens}, step=self.iter)
             if self.step % evaluation.interval == 0 and self.step < self.steps:
@@ -169,6 +156,7 @@ class Finetuning:
     ) -> tuple[torch.Tensor, Metrics]:
         """One optimizer step over a global batch given as micro batches; returns means over it: its loss, its metrics."""
         count = max(self.objective.count(micros), 1)
+        self.objective.begin_step(model, micros)
         total, extra = torch.zeros((), device=fabric.device), dict[str, torch.Tensor]()
         for number, micro in enumerate(micros, start=1):
             with fabric.no_backward_sync(model, enabled=number < len(micros)):
@@ -177,13 +165,17 @@ class Finetuning:
                 fabric.backward(loss)
             total += loss.detach()
             extra = {name: value + extra.get(name, 0.0) for name, value in sums.items()}
+        norm = None
         if self.data.max_norm:
-            fabric.clip_gradients(unwrap(model), optimizer, max_norm=self.data.max_norm, error_if_nonfinite=False)
+            norm = fabric.clip_gradients(
+                unwrap(model), optimizer, max_norm=self.data.max_norm, error_if_nonfinite=False
+            )
         optimizer.step()
         optimizer.zero_grad()
         self.step += 1
         self.iter += len(micros)
-        return total, {name: value / count for name, value in extra.items()}
+        self.finite.note(self.step, total, norm)
+        return total, self.objective.means(extra, count)
 
     def _global_batches(self, loader: Any, skip: int) -> Iterator[list[dict[str, Any]]]:
         """Global batches as lists of micro batches, epoch after epoch, beginning after the first ``skip``."""
@@ -208,25 +200,35 @@ class Finetuning:
 
     def _evaluate(self, fabric: Any, model: Any, call: dict[str, Any], log: runlog.RunLog) -> None:
         started = time.perf_counter()
-        found = self._validate_and_log(fabric, model, call)
+        self._validate_and_log(fabric, model, call)
         prompt = self.data.prompt_style.apply(self.data.test_dataset.data[0]["instruction"])
         tokenizer = self.data.tokenizer
         text = continue_greedily(model, tokenizer, prompt, call["eval"].max_new_tokens or 100)
         log.sample(self.iter, self.step / max(self.steps, 1), prompt, text)
         fabric.print(f"\nstep {self.step}: val loss {self.val_loss:.4f}\n{prompt}{text}")
         if self.objective.guarded:
-            self._guard(fabric, model, call, found)
+            self._guard(fabric, model, call)
         log.pause(time.perf_counter() - started)
 
-    def _validate_and_log(self, fabric: Any, model: Any, call: dict[str, Any]) -> Metrics:
+    def _validate_and_log(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         found = self.validate(fabric, model, call["val_dataloader"], call["eval"].max_iters)
+        found |= self._watch(fabric, model)
         self.val_loss = found["val_loss"].item()
+        self.finite.note(self.step, found["val_loss"])
+        self.finite.require()
+        found = {name: mean for name, mean in found.items() if mean == mean}
         fabric.log_dict({"iter": self.iter, "step": self.step, **found}, step=self.iter)
+
+    @torch.no_grad()
+    def _watch(self, fabric: Any, model: Any) -> Metrics:
+        model.eval()
+        found = self.objective.watch(fabric, model)
+        model.train()
         return found
 
-    def _guard(self, fabric: Any, model: Any, call: dict[str, Any], found: Metrics) -> None:
+    def _guard(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Keep the weights when the objective has nothing against them; else go back to those kept last, and stop."""
-        reason = self.objective.objection(found)
+        reason = self.objective.objection()
         if reason is None:
             guard.keep(model, call["out_dir"], self.step)
             return
@@ -251,6 +253,7 @@ class Finetuning:
         from litgpt.prompts import save_prompt_style
         from litgpt.utils import copy_config_files
 
+        self.finite.require()
         with checkpoints.appearing(out_dir / f"step-{self.step:06d}") as pending:
             save(pending)
             copy_config_files(base, pending)

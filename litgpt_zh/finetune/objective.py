@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -11,7 +11,7 @@ Metrics = dict[str, torch.Tensor]
 MicroBatch = dict[str, Any]
 
 
-class Objective(Protocol):
+class Objective:
     """What a run of the loop learns."""
 
     stage: str
@@ -24,18 +24,32 @@ class Objective(Protocol):
     def prepare(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Before the first step, and before the first after a resume (``run.step`` tells which)."""
 
+    def begin_step(self, model: Any, micros: list[MicroBatch]) -> None:
+        """Before the losses of a global batch: what they share."""
+
     def count(self, micros: list[MicroBatch]) -> float:
         """What the loss of a global batch is the mean over."""
+        raise NotImplementedError
 
     def loss(self, model: Any, micro: MicroBatch) -> tuple[torch.Tensor, Metrics]:
         """Summed loss of a micro batch, with its graph, and summed metrics without one; the loop divides by ``count``."""
+        raise NotImplementedError
+
+    def means(self, sums: Metrics, count: float) -> Metrics:
+        """The metrics of a global batch; one that has no value there is NaN."""
+        return {name: value / count for name, value in sums.items()}
 
     def validate(self, fabric: Any, model: Any, loader: Any, max_iters: int) -> Metrics:
         """Means over the validation set, ``val_loss`` among them; the model is in eval mode, without gradients."""
+        raise NotImplementedError
 
-    def objection(self, found: Metrics) -> str | None:
-        """Why a run with these validation figures should not go on."""
+    def watch(self, fabric: Any, model: Any) -> Metrics:
+        """Further figures of each validation, for ``objection``; the model is in eval mode, without gradients."""
+        return {}
 
-    @property
-    def guarded(self) -> bool:
-        """Whether ``objection`` can object at all."""
+    def objection(self) -> str | None:
+        """Why the model that was watched last should not be trained any further."""
+        return None
+
+    guarded = False
+    """Whether ``objection`` can object at all."""

@@ -11,7 +11,7 @@ import torch
 
 from litgpt_zh.finetune import run
 from litgpt_zh.finetune.head import token_nll
-from litgpt_zh.finetune.objective import Metrics
+from litgpt_zh.finetune.objective import Metrics, Objective
 from litgpt_zh.instruct.dataset import IGNORE
 
 
@@ -26,18 +26,15 @@ def weights(micro: dict[str, Any], word_weight: float) -> torch.Tensor:
     return torch.where(micro["asked"][:, 1:][learnt], word_weight, 1.0)
 
 
-class Supervised:
-    """The ``Objective`` of SFT: (weighted) mean cross entropy over all answer tokens of a global batch."""
+class Supervised(Objective):
+    """SFT: (weighted) mean cross entropy over all answer tokens of a global batch."""
 
-    stage, guarded = "sft", False
+    stage = "sft"
 
     def __init__(self, data: Any) -> None:
         self.records, self.word_weight = Path(data.data_dir), data.word_weight
         names = ("seed", "bucket", "max_norm", "min_lr", "word_weight")
         self.settings = {name: getattr(data, name) for name in names}
-
-    def prepare(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
-        """Nothing to prepare."""
 
     def count(self, micros: list[dict[str, Any]]) -> float:
         """Target tokens, each as often as it counts."""
@@ -57,7 +54,3 @@ class Supervised:
             nll, _ = token_nll(model, batch["input_ids"], batch["labels"])
             total, count = total + nll.sum(), count + len(nll)
         return {"val_loss": (total / max(count, 1)).float()}
-
-    def objection(self, found: Metrics) -> str | None:
-        """None: nothing is guarded."""
-        return None

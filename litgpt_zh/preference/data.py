@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
 from litgpt_zh.instruct.tokenised import TokenisedRecords
-from litgpt_zh.preference.dataset import PairCollate, PairRecords
+from litgpt_zh.preference.dataset import AnswerRecords, PairCollate, PairRecords
+from litgpt_zh.preference.guards import Limits
 from litgpt_zh.preference.losses import LOSSES
 from litgpt_zh.preference.stage import STAGE
 from litgpt_zh.stage import Manifest, UserError
 
-_LOW = {"beta": 0.0, "label_smoothing": 0.0, "gamma": 0.0, "nll_weight": 0.0}
+_LOW = ("label_smoothing", "gamma", "nll_weight")
+_POSITIVE = ("beta", "desirable_weight", "undesirable_weight")
+LEAST = 4
+"""Answers in a global batch, for KTO: of fewer, z says nothing (arXiv 2402.01306)."""
 
 
 @dataclass
 class Preference(TokenisedRecords):
-    """Pairs made by ``litgpt-zh pairs`` or ``litgpt-zh sample_pairs``; the loss is on the answers only."""
+    """Records made by ``litgpt-zh pairs`` or ``litgpt-zh sample_pairs``; the loss is on the answers only."""
 
     pairs_dir: Path = Path("data/pairs")
     """A folder made by ``litgpt-zh pairs`` or ``litgpt-zh sample_pairs``."""
-    loss: Literal["dpo", "cdpo", "robust", "hinge", "ipo", "simpo", "orpo", "rpo"] = "dpo"
-    """Formulas and papers: ``litgpt_zh/preference/losses.py``."""
+    loss: Literal["dpo", "cdpo", "robust", "hinge", "ipo", "simpo", "orpo", "rpo", "kto"] = "dpo"
+    """Formulas and papers: ``litgpt_zh/preference/losses.py``. ``kto`` takes single answers with labels as well as pairs."""
     beta: float | None = None
     """How strongly the model is held to the reference; by default a value to start from, as ``LOSSES`` has it."""
     label_smoothing: float | None = None
@@ -33,25 +37,46 @@ class Preference(TokenisedRecords):
     """simpo: the margin."""
     nll_weight: float | None = None
     """rpo: weight of the chosen side's cross entropy."""
-    max_nll_rise: float | None = None
-    """Stop, and go back to the last good validation, when the chosen side of the validation pairs has become this much
-    less likely than before training (nats a token; 0.03 is a start). None never stops."""
+    desirable_weight: float | None = None
+    """kto: weight of the wanted answers."""
+    undesirable_weight: float | None = None
+    """kto: weight of the unwanted answers."""
+    guard: bool = True
+    """Compare the model at every validation with what it was before training, on held-out requests; where a limit below is
+    passed, stop and go back to the last good validation. False turns them all off."""
+    guard_stories: int = 64
+    """Held-out requests that are answered greedily at every validation; 0 leaves only ``max_nll_rise``."""
+    max_nll_rise: float | None = 0.03
+    """Nats a token by which the true held-out stories may become less likely. null never stops, here and below."""
+    max_repetition_rise: float | None = 0.0
+    """How far the share of repeated 4-grams may go above the 95% interval of what it was."""
+    max_end_drop: float | None = 0.01
+    """How much smaller the share of stories that end by themselves may become."""
+    max_length_change: float | None = 0.15
+    """By what share the mean length may change, either way."""
+    check_sft: bool = True
+    """Refuse a model that SFT has not made good enough for this (the two settings below). False trains it all the same."""
+    min_words_all: float = 0.1
+    """Least share of the held-out requests whose words must all be in the greedy story."""
+    min_yield: float = 0.1
+    """Least share of the requests that gave a pair, of ``litgpt-zh sample_pairs``."""
 
     stage = STAGE
-    sequences = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.loss not in LOSSES or LOSSES[self.loss].labels:
-            names = ", ".join(name for name, row in LOSSES.items() if not row.labels)
-            raise UserError(f"data.loss: {self.loss} does not learn from pairs; choose from {names}")
+        if self.loss not in LOSSES:
+            raise UserError(f"data.loss: there is no loss {self.loss}; choose from {', '.join(LOSSES)}")
         own = LOSSES[self.loss].settings
-        for name, low in _LOW.items():
+        for name in (*_LOW, *_POSITIVE):
             value = getattr(self, name)
             if value is not None and name not in own:
                 raise UserError(f"data.{name}: loss {self.loss} has none; leave it out")
-            if value is not None and not (value > low if name == "beta" else value >= low):
-                raise UserError(f"data.{name}: {value} is too small; use more than {low}")
+            if value is not None and not (value > 0 if name in _POSITIVE else value >= 0):
+                raise UserError(f"data.{name}: {value} is too small; use more than 0")
+        for name in (*vars(self.limits), "guard_stories", "min_words_all", "min_yield"):
+            if not (getattr(self, name) or 0) >= 0:
+                raise UserError(f"data.{name}: {getattr(self, name)} is too small; use 0 or more")
         if (self.label_smoothing or 0) >= 0.5:
             raise UserError(f"data.label_smoothing: {self.label_smoothing}; half or more wrong pairs teach nothing")
 
@@ -60,6 +85,11 @@ class Preference(TokenisedRecords):
         """What the loss takes besides the log-probabilities."""
         given = {name: getattr(self, name) for name in LOSSES[self.loss].settings}
         return {name: LOSSES[self.loss].settings[name] if value is None else value for name, value in given.items()}
+
+    @property
+    def limits(self) -> Limits:
+        """How far the figures of the guards may move."""
+        return Limits(**{field.name: getattr(self, field.name) for field in fields(Limits)})
 
     def train_with(self, module: ModuleType, main: Callable[..., Any], arguments: dict[str, Any]) -> None:
         """Called by ``loops`` in place of litgpt's ``main``: our finetuning loop over these pairs.
@@ -76,14 +106,42 @@ class Preference(TokenisedRecords):
     def folder(self) -> Path:
         return Path(self.pairs_dir)
 
+    @property
+    def sequences(self) -> int:  # type: ignore[override]
+        """Sequences a record puts into a micro batch."""
+        return self.train_dataset.sides
+
+    def global_batch(self, size: int) -> None:
+        """See ``TokenisedRecords.global_batch``.
+
+        Raises:
+            UserError: too few answers for KTO.
+        """
+        answers = 2 if _form(self._folder()) == "pairs" else 1
+        if LOSSES[self.loss].labels and size * answers < LEAST:
+            raise UserError(
+                f"train.global_batch_size: {size * answers} answers a step; loss {self.loss} estimates how far the model has "
+                f"moved from those of a step and needs {LEAST}: use {LEAST // answers} or more"
+            )
+        super().global_batch(size)
+
     def open(self, folder: Path, side: str, processor: Any) -> PairRecords:
         """
         Raises:
-            UserError: the folder holds single answers with labels.
+            UserError: the folder holds single answers with labels, and the loss learns from pairs.
         """
-        if Manifest.read(folder).settings["form"] != "pairs":
-            raise UserError(f"{folder}: holds single answers, not pairs; run `litgpt-zh pairs` with --form pairs")
-        return PairRecords(folder, side, processor)
+        if _form(folder) == "pairs":
+            return PairRecords(folder, side, processor)
+        if not LOSSES[self.loss].labels:
+            raise UserError(
+                f"{folder}: holds single answers, not pairs; use data.loss: kto, or run `litgpt-zh pairs` with --form pairs"
+            )
+        return AnswerRecords(folder, side, processor)
 
     def collator(self, records: PairRecords) -> PairCollate:
         return PairCollate(records)
+
+
+def _form(folder: Path) -> str:
+    """``pairs`` or ``unpaired``."""
+    return Manifest.read(folder).settings["form"]

@@ -88,7 +88,7 @@ def judge(after: Mapping[str, Any], before: Mapping[str, Any], sft: Mapping[str,
             "gate: the held-out requests have no stories to take the cross entropy of; give records with text"
         )
     new, old = met(after), met(before)
-    gain = figures.ratio(new - old, np.ones_like(new))
+    gain = figures.paired(old, new)
     rise = round(after["bits"]["loss_per_token"] - sft["bits"]["loss_per_token"], 4)
     guards = {
         "repetition_4": _entry(after, sft, "repetition_4", _repetition(sft)["high"] + gate.max_repetition_rise),

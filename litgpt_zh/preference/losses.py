@@ -185,7 +185,13 @@ LOSSES = {
     "simpo": Loss(simpo, {"beta": 2.5, "gamma": 1.25}, reference=False, lengths=True),
     "orpo": Loss(orpo, {"beta": 0.1}, reference=False, lengths=True),
     "rpo": Loss(rpo, {"beta": 0.3, "nll_weight": 1.0}, reference=True, lengths=True),
-    "kto": Loss(kto, {"beta": 0.3}, reference=True, lengths=False, labels=True),
+    "kto": Loss(
+        kto,
+        {"beta": 0.3, "desirable_weight": 1.0, "undesirable_weight": 1.0},
+        reference=True,
+        lengths=False,
+        labels=True,
+    ),
 }
 """Every loss by its name in a recipe."""
 

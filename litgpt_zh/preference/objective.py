@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 
+from litgpt_zh import checkpoints
 from litgpt_zh.finetune import run
-from litgpt_zh.finetune.objective import Metrics
+from litgpt_zh.finetune.objective import Metrics, Objective
+from litgpt_zh.preference import guards, held_out
 from litgpt_zh.preference.logps import completion_logps
 from litgpt_zh.preference.losses import LOSSES, Pairs, metrics
-from litgpt_zh.preference.reference import FILE, reference
-from litgpt_zh.stage import UserError
+from litgpt_zh.preference.ready import require_ready
+from litgpt_zh.preference.reference import FILE, as_reference, key_of, reference
+from litgpt_zh.sampling import unwrap
+from litgpt_zh.stage import UserError, write_text
 
+GUARD = "guard.json"
+"""What the model did with held-out requests before training, in the run's folder."""
 START = {"32-true": 1e-3}
 """How far the policy may seem to be from the reference before the first step, in nats; 0.1 in lower precision."""
 
 
 def train_with(data: Any, module: ModuleType, main: Callable[..., Any], arguments: dict[str, Any]) -> None:
     """Run litgpt's finetune ``main`` over ``data`` (a ``Preference``); see ``finetune.run.train_with``."""
-    run.train_with(data, Preferred(data), module, main, arguments)
+    from litgpt_zh.preference.kto import Labelled
+
+    objective = Labelled(data) if LOSSES[data.loss].labels else Preferred(data)
+    run.train_with(data, objective, module, main, arguments)
 
 
-class Preferred:
-    """The ``Objective`` of preference optimisation."""
+class Preferred(Objective):
+    """Losses of pairs."""
 
     stage = "dpo"
 
     def __init__(self, data: Any) -> None:
         self.data, self.kind = data, LOSSES[data.loss]
         self.records = Path(data.pairs_dir)
-        names = ("seed", "bucket", "max_norm", "min_lr", "loss", "max_nll_rise")
+        names = ("seed", "bucket", "max_norm", "min_lr", "loss")
         self.settings = {name: getattr(data, name) for name in names} | data.loss_settings
+        self.settings["guard"] = {"stories": data.guard_stories, **vars(data.limits)} if data.guard else None
+        self.guarded = data.guard
         self.reference: dict[str, torch.Tensor] | None = None
 
-    @property
-    def guarded(self) -> bool:
-        return self.data.max_nll_rise is not None
-
     def prepare(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
-        """The reference's log-probabilities; then, before the first step, that the policy is the reference.
+        """What the model is before training: its figures on held-out requests, its log-probabilities of the records.
 
         Raises:
-            UserError: it is not.
+            UserError: SFT is not good enough; or, before the first step, the policy is not the reference.
         """
         precision = str(fabric.strategy.precision.precision)
         if precision in ("bf16-true", "16-true"):
@@ -53,22 +62,58 @@ class Preferred:
                 f"warning: --precision {precision} rounds most updates of a small learning rate away "
                 "(0.02 + 0.00003 is 0.02); use bf16-mixed or 32-true"
             )
-        if self.kind.reference or self.guarded:
-            self.reference = reference(run, fabric, model, call)
-        if self.kind.reference and run.step == 0:
-            self._check_start(fabric, model, Path(call["out_dir"]), START.get(precision, 0.1))
+        check = self.data.check_sft and run.step == 0
+        if self.guarded or check:
+            self._measure_before(run, fabric, model, call)
+        if check:
+            fabric.print(require_ready(self.data, call["checkpoint_dir"], self.before))
+        if self.kind.reference:
+            self.reference = reference(run, fabric, model, call, self.others(run, call))
+            if run.step == 0:
+                self._check_start(fabric, model, Path(call["out_dir"]), START.get(precision, 0.1))
+
+    def _measure_before(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
+        """Figures on the held-out requests of the model before training, from the run's folder or measured."""
+        records, file = self.data.test_dataset, Path(call["out_dir"]) / GUARD
+        self.held = held_out.read(self.data.folder, records, unwrap(model).max_seq_length)
+        samples = min(self.data.guard_stories, len(self.held))
+        if self.guarded and samples < guards.FEWEST:
+            fabric.print(
+                f"guards: {samples} greedy stories are too few to judge (less than {guards.FEWEST}); only logged"
+            )
+        key = key_of(run.inputs, str(fabric.strategy.precision.precision), samples)
+        known = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        if known.get("key") == key:
+            self.before = held_out.Figures.load(known["figures"])
+            return
+        with as_reference(model, call["checkpoint_dir"] / checkpoints.WEIGHTS, run.step):
+            self.before = self._measure(fabric, model)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps({"key": key, "figures": self.before.dump()}))
+
+    def _measure(self, fabric: Any, model: Any) -> held_out.Figures:
+        collate = self.data.collator(self.data.test_dataset)
+        return held_out.figures_of(fabric, model, collate, self.held, self.data.guard_stories)
+
+    def others(self, run: Any, call: dict[str, Any]) -> dict[str, np.ndarray] | None:
+        """See ``reference``."""
+        return None
 
     @torch.no_grad()
     def _check_start(self, fabric: Any, model: Any, out_dir: Path, most: float) -> None:
         model.eval()
         for numbers in self.data.batches(0)[0]:
-            pairs = self.pairs(model, fabric.to_device(self.data.collate(numbers)), "train")
-            if not (found := pairs.difference.abs().max().item()) <= most:
+            differences = self.differences(model, fabric.to_device(self.data.collate(numbers)))
+            if not (found := differences.abs().max().item()) <= most:
                 raise UserError(
                     f"{out_dir / FILE}: before the first step the policy is the reference, but a pair's margin is "
                     f"{found:.3g} nats (at most {most}); delete the file and run again, or use --precision 32-true"
                 )
         model.train()
+
+    def differences(self, model: Any, micro: dict[str, Any]) -> torch.Tensor:
+        """What is 0 where the policy is the reference, nats, of a training micro batch."""
+        return self.pairs(model, micro, "train").difference
 
     def pairs(self, model: Any, micro: dict[str, Any], side: str) -> Pairs:
         """Log-probabilities of a micro batch of ``side``."""
@@ -110,9 +155,13 @@ class Preferred:
             count += len(batch["index"])
         return {f"val_{name}": (value / max(count, 1)).float() for name, value in totals.items()}
 
-    def objection(self, found: Metrics) -> str | None:
-        """Why a run with these validation figures should stop."""
-        most, rise = self.data.max_nll_rise, found["val_nll_rise"].item()
-        if most is None or rise <= most:
-            return None
-        return f"the chosen side of validation is {rise:.4f} nats a token less likely than before (max_nll_rise {most})"
+    def watch(self, fabric: Any, model: Any) -> Metrics:
+        """``val_guard_*``: the held-out requests once more."""
+        if not self.guarded:
+            return {}
+        self.now = self._measure(fabric, model)
+        return {f"val_guard_{name}": torch.tensor(v) for name, v in guards.metrics(self.before, self.now).items()}
+
+    def objection(self) -> str | None:
+        """The limit that was passed."""
+        return guards.objection(self.before, self.now, self.data.limits)

@@ -198,11 +198,13 @@ class Run:
             "score": self._score(final, folder),
         }
         self._walk(folder, recipes)
-        cards = [json.loads((f / "score" / "score.json").read_text("utf-8")) for f in (folder, before, start)]
+        after, base, sft = (
+            json.loads((f / "score" / "score.json").read_text("utf-8")) for f in (folder, before, start)
+        )
         made = Manifest.read(folder / "pairs").counts
         counted = {"round": number, "pairs": made["kept"], "yield": made["yield"]}
         stopped = Manifest.read(final).counts.get("stopped")
-        result = counted | judge(*cards, self.gate) | ({"stopped": stopped} if stopped else {})
+        result = counted | judge(after, base, sft, self.gate) | ({"stopped": stopped} if stopped else {})
         write_text(folder / "gate.json", json.dumps(result, ensure_ascii=False, indent=1))
         if not self.keep_states:
             _tidy(folder / "train")
@@ -218,7 +220,8 @@ class Run:
     def _train(self, number: int, folder: Path) -> dict[str, Any]:
         seed = 1000 * self.seed + number
         data = self.recipe["data"]
-        own = {"seed": seed} | (data.get("init_args") or {}) | {"pairs_dir": folder / "pairs"}
+        later = {"check_sft": False} if number > 1 else {}  # few pairs then mean that little is left to learn
+        own = {"seed": seed} | later | (data.get("init_args") or {}) | {"pairs_dir": folder / "pairs"}
         given = {"checkpoint_dir": self.accepted, "out_dir": folder / "train", "data": {**data, "init_args": own}}
         return {"seed": seed} | self.recipe | given
 

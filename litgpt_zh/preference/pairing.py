@@ -62,9 +62,12 @@ def pair_samples(
     with open_stage(STAGE, out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as stage:
         if not stage.finished:
             from litgpt_zh.generate.load import load
+            from litgpt_zh.preference import held_out
 
             loaded = load(checkpoint_dir)
             shutil.copyfile(Path(samples_dir) / TOKENIZER, stage.folder / TOKENIZER)
+            asked = (None if isinstance(a, str) else a[0] for a in read_samples(samples_dir))
+            held_out.write(stage.folder, asked, val_share, seed)
 
             def answer(chunk: list[Answered], first: int) -> list[Answered]:
                 return [a if isinstance(a, str) else rescored(a) for a in chunk]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ FILE = "reference.npz"
 SIDES = ("train", "val")
 
 
-def key_of(inputs: dict[str, Any], precision: str) -> str:
-    """What the log-probabilities depend on: the base weights, the pairs, the precision."""
-    return xxhash.xxh3_128_hexdigest(json.dumps([inputs, precision], sort_keys=True).encode())
+def key_of(*parts: Any) -> str:
+    """A hash of JSON values: what the figures of a reference depend on (base weights, records, precision)."""
+    return xxhash.xxh3_128_hexdigest(json.dumps(parts, sort_keys=True).encode())
 
 
-def reference(run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> dict[str, torch.Tensor]:
+def reference(
+    run: Any, fabric: Any, model: Any, call: dict[str, Any], others: dict[str, np.ndarray] | None = None
+) -> dict[str, torch.Tensor]:
     """Reference log-probabilities of both sides of the data, from the run's folder or computed.
 
     Args:
@@ -38,35 +40,78 @@ def reference(run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> dict[s
         fabric: Fabric.
         model: in the state the run goes on from; put back as it was.
         call: what litgpt calls ``fit`` with.
+        others: ``train`` and ``val`` -> (epochs, records): whose answers stand behind a record's prompt for KTO's KL.
 
     Returns:
-        ``train`` and ``val``, float32 (records, 2) on the run's device: chosen, rejected; nats.
+        ``train`` and ``val``, float32 (records, sides) on the run's device: chosen, rejected (or the only answer); nats. With
+        ``others`` also ``train_kl`` and ``val_kl``, (epochs, records, sides), of the mismatched answers.
     """
+    others = others or {}
     file = Path(call["out_dir"]) / FILE
-    key = key_of(run.inputs, str(fabric.strategy.precision.precision))
-    found = _read(file, key)
+    plan = {side: xxhash.xxh3_128_hexdigest(numbers.tobytes()) for side, numbers in others.items()}
+    key = key_of(run.inputs, str(fabric.strategy.precision.precision), plan)
+    found = _read(file, key, [*SIDES, *(f"{side}_kl" for side in others)])
     if found is None:
         with as_reference(model, call["checkpoint_dir"] / checkpoints.WEIGHTS, run.step), torch.no_grad():
-            found = {side: _side(fabric, model, run.data, side, call["train"].micro_batch_size) for side in SIDES}
+            found = _compute(fabric, model, run.data, call["train"].micro_batch_size, others)
         if fabric.global_rank == 0:
             _write(file, key, found)
     else:
         fabric.print(f"{file}: log-probabilities of the reference, computed before")
-    return {side: torch.from_numpy(values).to(fabric.device) for side, values in found.items()}
+    return {name: torch.from_numpy(values).to(fabric.device) for name, values in found.items()}
 
 
-def _side(fabric: Any, model: Any, data: Any, side: str, micro_batch: int) -> np.ndarray:
-    """(records, 2) of one side, records of similar length together."""
-    records = data.train_dataset if side == "train" else data.test_dataset
-    collate, order = data.collator(records), np.argsort(-records.lengths, kind="stable")
-    values = np.zeros((len(records), 2), dtype=np.float32)
-    with progress(len(records), desc=f"reference ({side})", unit=" pairs", scale=False) as bar:
+def _compute(
+    fabric: Any, model: Any, data: Any, micro_batch: int, others: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    found = {}
+    for side, records in zip(SIDES, (data.train_dataset, data.test_dataset), strict=True):
+        collate, every = data.collator(records), range(len(records))
+        found[side] = logps(fabric, model, collate, every, micro_batch, desc=f"reference ({side})")
+        if side in others:
+            epochs = [
+                logps(fabric, model, collate, every, micro_batch, numbers, desc=f"reference ({side}, KL {n})")
+                for n, numbers in enumerate(others[side], start=1)
+            ]
+            found[f"{side}_kl"] = np.stack(epochs)
+    return found
+
+
+def logps(
+    fabric: Any,
+    model: Any,
+    collate: Any,
+    numbers: Sequence[int],
+    micro_batch: int,
+    others: np.ndarray | None = None,
+    desc: str | None = None,
+) -> np.ndarray:
+    """Summed log-probabilities of the answers of records, those of similar length together.
+
+    Args:
+        fabric: Fabric.
+        model: in eval mode, called without gradients.
+        collate: of the records, see ``PairCollate``.
+        numbers: which records.
+        micro_batch: records in one forward pass.
+        others: whose answers are put behind the records' prompts, (all records,); None: their own.
+        desc: name of the progress bar; None shows none.
+
+    Returns:
+        Nats, float32 (len(numbers), sides).
+    """
+    all_, block = np.asarray(numbers), unwrap(model).max_seq_length
+    order = np.argsort(-collate.records.lengths[all_], kind="stable")
+    values = np.zeros((len(all_), collate.records.sides), dtype=np.float32)
+    with progress(len(all_), desc=desc or "", unit=" records", scale=False, disable=desc is None) as bar:
         for start in range(0, len(order), micro_batch):
-            numbers = order[start : start + micro_batch].tolist()
-            batch = fabric.to_device(collate(numbers))
+            part = order[start : start + micro_batch]
+            of = all_[part].tolist()
+            batch = collate(of) if others is None else collate.mismatched(of, others[of].tolist(), block)
+            batch = fabric.to_device(batch)
             sums, _ = completion_logps(model, batch["input_ids"], batch["labels"])
-            values[numbers] = sums.view(2, -1).T.cpu().numpy()
-            bar.update(len(numbers))
+            values[part] = sums.view(values.shape[1], -1).T.cpu().numpy()
+            bar.update(len(part))
     return values
 
 
@@ -93,10 +138,10 @@ def as_reference(model: Any, base: Path, step: int) -> Iterator[None]:
         gpt.train()
 
 
-def _read(file: Path, key: str) -> dict[str, np.ndarray] | None:
+def _read(file: Path, key: str, names: list[str]) -> dict[str, np.ndarray] | None:
     try:
         with np.load(file, allow_pickle=False) as found:
-            return {side: found[side] for side in SIDES} if str(found["key"]) == key else None
+            return {name: found[name] for name in names} if str(found["key"]) == key else None
     except (OSError, ValueError, KeyError):  # none, torn, or not ours
         return None
 

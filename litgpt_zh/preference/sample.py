@@ -119,16 +119,21 @@ def sample_pairs(
         **later, **({"keep_samples": True} if keep_samples else {}),
     }  # fmt: skip
     require(settings)
+
+    def wanted() -> Iterator[Request | None]:
+        return requests(source, **asking, **later, length=world_length)  # type: ignore[arg-type]
+
     inputs: dict[str, Path] = {"checkpoint": Path(checkpoint_dir)}
     if source is not None:
         inputs["source"] = Path(source)
     with open_stage(STAGE, out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as stage:
         if not stage.finished:
             from litgpt_zh.generate.load import load
+            from litgpt_zh.preference import held_out
 
             loaded = load(checkpoint_dir)
             shutil.copyfile(Path(checkpoint_dir) / TOKENIZER, stage.folder / TOKENIZER)
-            wanted = requests(source, **asking, **later, length=world_length)  # type: ignore[arg-type]
+            held_out.write(stage.folder, wanted(), val_share, seed)
             with kept(stage.folder, keep_samples) as keep:
 
                 def answer(chunk: list[Request | None], first: int) -> list[Answered]:
@@ -136,7 +141,7 @@ def sample_pairs(
                         first, _answered(chunk, loaded, seed, first, rules, {**decoding, "batch_size": batch_size})
                     )
 
-                fill(stage, loaded, wanted, answer, rules, count)
+                fill(stage, loaded, wanted(), answer, rules, count)
     print(f"{out_dir}: {summary(stage.counts)}; yield {stage.counts['yield']:.1%} of the requests")
     return stage.manifest
 
