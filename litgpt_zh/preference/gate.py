@@ -91,7 +91,7 @@ def judge(after: Mapping[str, Any], before: Mapping[str, Any], sft: Mapping[str,
     gain = figures.paired(old, new)
     rise = round(after["bits"]["loss_per_token"] - sft["bits"]["loss_per_token"], 4)
     guards = {
-        "repetition_4": _entry(after, sft, "repetition_4", _repetition(sft)["high"] + gate.max_repetition_rise),
+        "repetition_4": _entry(after, sft, "repetition_4", sft["intervals"]["repetition_4"]["high"] + gate.max_repetition_rise),
         "finished": _entry(after, sft, "finished", share(sft, "finished") - gate.max_finished_drop),
         "characters": _entry(after, sft, "characters", gate.max_length_change),
     }
@@ -99,7 +99,7 @@ def judge(after: Mapping[str, Any], before: Mapping[str, Any], sft: Mapping[str,
     return {
         "accepted": not reasons,
         "reasons": reasons,
-        "figure": "words_all" if after["fields"] == ["words"] else "all_met",
+        "figure": "words_all" if after["fields"] == ["words"] else "constraints_all",
         "before": round(float(old.mean()), 4),
         "after": round(float(new.mean()), 4),
         "gain": gain,
@@ -134,11 +134,6 @@ def share(card: Mapping[str, Any], name: str) -> float:
     """A figure of a score card."""
     value = card["figures"][name]
     return value["value"] if isinstance(value, dict) else value
-
-
-def _repetition(card: Mapping[str, Any]) -> dict[str, float]:
-    repeated = [figures.repetition(sample["text"]) for sample in card["samples"]]
-    return figures.ratio(repeated, np.ones(len(repeated)))
 
 
 def _entry(after: Mapping[str, Any], sft: Mapping[str, Any], name: str, bound: float) -> dict[str, float]:
