@@ -36,10 +36,11 @@ def card(met: list[int], nll: float = 1.0, most_repeated: float = 0.0, **figures
     """A score card of as many requests; ``met`` says which are met."""
     found = {"repetition_4": 0.0, "finished": 1.0, "characters": 100.0} | figures
     return {
+        "checkpoint": "sft",
         "fields": ["words"],
         "figures": found | {"finished": {"value": found["finished"]}},
         "intervals": {"repetition_4": {"high": most_repeated}},
-        "bits": {"loss_per_token": nll},
+        "bits": {"loss_per_token": nll, "fields": ["words"]},
         "samples": [{"words": [str(n)], "text": "", "met": {"word": bool(m)}} for n, m in enumerate(met)],
     }
 
@@ -101,6 +102,10 @@ def test_cards_of_other_requests_are_not_compared() -> None:
     del bare["bits"]
     with pytest.raises(UserError, match="no stories"):
         judge(bare, BEFORE, BEFORE, Gate())
+    untuned = card([1] * 100)
+    untuned["bits"]["fields"] = []  # its stories were scored without a prompt
+    with pytest.raises(UserError, match=r"sft: prompt_style\.yaml is missing"):
+        judge(BEFORE, BEFORE, untuned, Gate())
     with pytest.raises(UserError, match=r"gate\.tolerance: -1"):
         Gate(tolerance=-1)
 
@@ -353,14 +358,26 @@ def test_the_gate_asks_nothing_that_was_learnt_from(home: Path, tmp_path: Path) 
 # the recipe ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_recipe_parses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+def parsed(*arguments: str) -> Any:
+    """What the command line makes of them."""
     parser = jsonargparse.ArgumentParser()
     parser.add_argument("--config", action="config")
     parser.add_function_arguments(online)
-    given = parser.instantiate_classes(parser.parse_args(["--config", "recipes/online.yaml"]))
+    return parser.instantiate_classes(parser.parse_args(arguments))
+
+
+def test_the_recipe_parses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    given = parsed("--config", "recipes/online.yaml")
     online_module._check(given.pairs, given.gate, given.rounds)
     assert given.gate.corpus_dir == Path("data/corpus") and given.pairs["source"] == "data/corpus"
     recipe = recipe_of(given.train)
     online_module._check_recipe(recipe)
     assert recipe["data"]["init_args"]["loss"] == "rpo" and recipe["checkpoint_dir"] == str(given.checkpoint_dir)
+
+
+def test_the_training_may_stand_in_the_recipe_itself(tmp_path: Path) -> None:
+    file = tmp_path / "online.yaml"
+    file.write_text(yaml.safe_dump({"checkpoint_dir": "x", "train": TRAIN, "pairs": PAIRS, "gate": {"count": 5}}))
+    given = parsed("--config", str(file), "--pairs.samples", "4")
+    assert given.train == TRAIN and given.pairs == PAIRS | {"samples": 4} and given.gate == Gate(count=5)

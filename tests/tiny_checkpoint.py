@@ -88,6 +88,7 @@ def write_letters(folder: Path) -> None:
         model.lm_head.weight[0, 0] = 0.1
     torch.save(model.state_dict(), folder / "lit_model.pth")
     save_config(model.config, folder)
+    (folder / "prompt_style.yaml").write_text("class_path: litgpt_zh.styles.Story\n")
 
 
 def letter_records(count: int, first: int = 0) -> list[dict]:

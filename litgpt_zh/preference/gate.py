@@ -87,11 +87,17 @@ def judge(after: Mapping[str, Any], before: Mapping[str, Any], sft: Mapping[str,
         raise UserError(
             "gate: the held-out requests have no stories to take the cross entropy of; give records with text"
         )
+    if after["bits"]["fields"] != sft["bits"]["fields"]:
+        raise UserError(
+            f"{sft['checkpoint']}: prompt_style.yaml is missing, so it is no instruction-tuned model; give one"
+        )
     new, old = met(after), met(before)
     gain = figures.paired(old, new)
     rise = round(after["bits"]["loss_per_token"] - sft["bits"]["loss_per_token"], 4)
     guards = {
-        "repetition_4": _entry(after, sft, "repetition_4", sft["intervals"]["repetition_4"]["high"] + gate.max_repetition_rise),
+        "repetition_4": _entry(
+            after, sft, "repetition_4", sft["intervals"]["repetition_4"]["high"] + gate.max_repetition_rise
+        ),
         "finished": _entry(after, sft, "finished", share(sft, "finished") - gate.max_finished_drop),
         "characters": _entry(after, sft, "characters", gate.max_length_change),
     }

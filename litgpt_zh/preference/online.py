@@ -31,7 +31,7 @@ STANDARD = Gate()
 
 def online(
     checkpoint_dir: Path,
-    train: Path | dict[str, Any] = Path("recipes/dpo.yaml"),
+    train: Path | dict = Path("recipes/dpo.yaml"),  # of dict[str, Any] jsonargparse would make objects
     out_dir: Path = Path("out/online"),
     pairs: dict[str, Any] | None = None,
     gate: Gate = STANDARD,
