@@ -32,6 +32,7 @@ from litgpt_zh import scales
 from litgpt_zh.evaluate import figures
 from litgpt_zh.evaluate.stage import world_records
 from litgpt_zh.preference.gate import met, share
+from litgpt_zh.preference.online import table as rounds_of
 from litgpt_zh.stage import Manifest, write_text
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,7 @@ SETTINGS: dict[str, Any] = {
 """Everything that was found by trying."""
 QUICK: dict[str, Any] = {
     "pairs": {
-        "count": 24, "samples": 6, "margin": 0.3, "length_ratio": 0.5, "band": [1, 60], "val_share": 0.3,
+        "count": 48, "samples": 6, "margin": 0.3, "length_ratio": 0.5, "band": [1, 60], "val_share": 0.3,
         "weights": {"words": 1.0}, "batch_size": 128,
     },
     "rounds": 2,
@@ -69,7 +70,7 @@ QUICK: dict[str, Any] = {
     },
     "best_of": {"level": 0.5, "val_share": 0.3},
     "held_out": 24,
-    "train": {"global_batch_size": 4, "micro_batch_size": 4},
+    "train": {"global_batch_size": 2, "micro_batch_size": 2},
     "preference": {"guard": False, "check_sft": False},
 }  # fmt: skip
 ARMS = {
@@ -234,6 +235,12 @@ def row(cards: list[dict[str, Any]], sft: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def page(result: dict[str, Any], settings: dict[str, Any]) -> str:
+    """The table, and what the gate said of each round of each seed."""
+    rounds = "\n\n".join(f"Seed {n}\n\n```\n{rounds_of(r)}\n```" for n, r in enumerate(result["rounds"], start=1))
+    return table(result["rows"], settings) + "\n" + rounds + "\n"
+
+
 def nats(card: dict[str, Any]) -> np.ndarray:
     """(requests,) cross entropy of the true stories; their mean is that of all tokens, in nats a token."""
     bits = np.array(card["bits"]["per_story"]["bits"])
@@ -337,7 +344,7 @@ def main() -> int:
         proof.out.mkdir(parents=True, exist_ok=True)
         result, cards = prove(proof, arguments.seeds, arguments.arms)
         write_text(proof.out / "proof.json", json.dumps({"settings": SETTINGS, **result}, ensure_ascii=False, indent=1))
-        write_text(proof.out / "proof.md", table(result["rows"], SETTINGS))
+        write_text(proof.out / "proof.md", page(result, SETTINGS))
         print((proof.out / "proof.md").read_text(encoding="utf-8"))
         bars(result["rows"], cards)
     minutes = (time.perf_counter() - started) / 60
@@ -351,9 +358,9 @@ def quick(folder: Path, arms: list[str]) -> None:
     from tiny_checkpoint import write_letters
 
     write_letters(folder / "letters")
-    settings = SETTINGS | QUICK | {kind: SETTINGS[kind] | {"lr": 3e-3} for kind in ("dpo", "simpo", "kto", "sft")}
+    settings = SETTINGS | QUICK | {kind: SETTINGS[kind] | {"lr": 1e-3} for kind in ("dpo", "simpo", "kto", "sft")}
     result, _ = prove(Proof(folder, folder / "letters", settings, [], toy=True), 1, arms)
-    print(table(result["rows"], settings))
+    print(page(result, settings))
     losses = {found["nll"] for found in result["rows"].values()}
     figure("different_models", len(losses), f">= {len(arms) + 1}", len(losses) > len(arms))
     figure("arms", len(result["rows"]), f"{len(arms) + 1}", len(result["rows"]) == len(arms) + 1)

@@ -182,7 +182,11 @@ class Run:
         before = start
         for number in range(1, self.rounds + 1):
             folder = self.out_dir / f"round-{number}"
-            result = self._round(number, folder, before, start)
+            try:
+                result = self._round(number, folder, before, start)
+            except UserError as error:
+                enough = f"; or let {number - 1} be enough: --rounds {number - 1}" if number > 1 else ""
+                raise UserError(f"round {number}: {error}{enough}") from None
             self.results.append(result)
             print(f"round {number}: {_verdict(result)}", flush=True)
             if result["accepted"]:
