@@ -313,7 +313,7 @@ def test_killed_at_any_moment_it_ends_the_same(home: Path, whole: Path, tmp_path
     recipe = tmp_path / "online.yaml"
     recipe.write_text(yaml.safe_dump(settings), encoding="utf-8")
     argv = [sys.executable, "-m", "litgpt_zh", "online", "--config", str(recipe)]
-    for seconds in (16, 22, 19):
+    for seconds in (6, 9, 12):
         process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, env=QUICK, start_new_session=True)
         time.sleep(seconds)
         if process.poll() is None:
