@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 import json
 import math
 import subprocess
@@ -33,6 +34,7 @@ from litgpt_zh.evaluate import figures
 from litgpt_zh.evaluate.stage import world_records
 from litgpt_zh.preference.gate import met, share
 from litgpt_zh.preference.online import table as rounds_of
+from litgpt_zh.preference.pairing import pair_samples
 from litgpt_zh.stage import Manifest, write_text
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +42,10 @@ OK = True
 
 SETTINGS: dict[str, Any] = {
     # of the first round and of each later one
-    "pairs": {"count": 800, "samples": 8, "margin": 0.15, "val_share": 0.05, "batch_size": 128},
+    "pairs": {
+        "count": 800, "samples": 8, "margin": 0.15, "val_share": 0.05, "batch_size": 128,
+        "prompt_fields": scales.SHOWN,  # as quickstart's SFT shows them
+    },
     "rounds": 3,
     "gate": {"count": 400, "tolerance": 0.05},
     "after_refusal": "continue",
@@ -49,6 +54,8 @@ SETTINGS: dict[str, Any] = {
     # seeds of the story world: of the pairs (plus the seed of the run), of the gate, of the table
     "worlds": {"pairs": 31_000_000, "gate": 32_000_000, "held_out": 33_000_000},
     "train": {"global_batch_size": 32, "micro_batch_size": 16},
+    # bfloat16 rounds by as much as a pair's margin is worth at the beginning
+    "precision": "32-true",
     # no guards while training: the table is to show what each arm does; the rounds have their gate
     "preference": {"guard": False},
     # data: settings of the data class; each arm has its own learning rate and epochs
@@ -56,7 +63,7 @@ SETTINGS: dict[str, Any] = {
     "simpo": {"data": {"loss": "simpo", "beta": 2.5, "gamma": 1.25}, "lr": 2e-5, "epochs": 1},
     "kto": {"data": {"loss": "kto", "beta": 0.3}, "lr": 2e-5, "epochs": 1},
     "sft": {"data": {}, "lr": 1e-4, "epochs": 1},
-}
+}  # fmt: skip
 """Everything that was found by trying."""
 QUICK: dict[str, Any] = {
     "pairs": {
@@ -96,6 +103,10 @@ class Proof:
     plots: list[str]
     toy: bool
 
+    def __post_init__(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.log = open(self.out / "log.txt", "a", encoding="utf-8")  # noqa: SIM115  loggers hold on to it to the end
+
     def run(self, command: str, recipe: dict[str, Any], name: str) -> None:
         """A command with its recipe, in this process (starting litgpt takes longer than many a stage); output to the log."""
         file = self.out / "recipes" / f"{name}.yaml"
@@ -103,15 +114,14 @@ class Proof:
         plain = json.loads(json.dumps(recipe, default=str))
         write_text(file, yaml.safe_dump(plain, allow_unicode=True, sort_keys=False))
         started = time.perf_counter()
-        with open(self.out / "log.txt", "a", encoding="utf-8") as log:
-            try:
-                with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-                    command_line.main([command, "--config", str(file)])
-            except SystemExit as stop:
-                if stop.code:
-                    log.flush()
-                    tail = (self.out / "log.txt").read_text(encoding="utf-8")[-2000:]
-                    sys.exit(f"{tail}\n{name}: {stop.code} (log: {self.out / 'log.txt'})")
+        try:
+            with contextlib.redirect_stdout(self.log), contextlib.redirect_stderr(self.log):
+                command_line.main([command, "--config", str(file)])
+        except SystemExit as stop:
+            if stop.code:
+                self.log.flush()
+                tail = (self.out / "log.txt").read_text(encoding="utf-8")[-2000:]
+                sys.exit(f"{tail}\n{name}: {stop.code} (log: {self.out / 'log.txt'})")
         print(f"  {name}: {time.perf_counter() - started:.0f} s", flush=True)
 
     def asked(self, what: str, count: int, seed: int) -> dict[str, Any]:
@@ -137,7 +147,7 @@ class Proof:
         name = "litgpt_zh.instruct.data.Instructions" if kind == "sft" else "litgpt_zh.preference.data.Preference"
         shared = {"seed": seed} | ({} if kind == "sft" else self.settings["preference"])
         return {
-            "precision": "bf16-mixed" if scales.for_cpu() == "cpu-bf16" and not self.toy else "32-true",
+            "precision": self.settings["precision"],
             "devices": 1,
             "resume": "auto",
             "logger_name": "csv",
@@ -182,8 +192,8 @@ class Proof:
         if arm in ("simpo", "kto"):
             return self.train(arm, arm, {"pairs_dir": first}, seed)
         if arm == "classic":
-            left_out = ("count", "samples", "batch_size")
-            rules = {name: value for name, value in self.settings["pairs"].items() if name not in left_out}
+            taken = inspect.signature(pair_samples).parameters
+            rules = {name: value for name, value in self.settings["pairs"].items() if name in taken}
             given = {"checkpoint_dir": self.checkpoint, "samples_dir": first, "kind": "classic", **rules}
             self.run("pair_samples", given | own, f"seed-{seed}-{arm}")
             return self.train("dpo", arm, {"pairs_dir": folder / arm / "data"}, seed)
@@ -341,7 +351,6 @@ def main() -> int:
     else:
         plots = list(scales.FEW) if arguments.plots_as_quickstart else []
         proof = Proof(arguments.out, arguments.checkpoint, SETTINGS, plots, toy=False)
-        proof.out.mkdir(parents=True, exist_ok=True)
         result, cards = prove(proof, arguments.seeds, arguments.arms)
         write_text(proof.out / "proof.json", json.dumps({"settings": SETTINGS, **result}, ensure_ascii=False, indent=1))
         write_text(proof.out / "proof.md", page(result, SETTINGS))
