@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
-from litgpt.utils import save_config
-from tiny_checkpoint import LETTERS, tiny_model
-from tokenizers import AddedToken, Tokenizer, decoders, models
+from tiny_checkpoint import LETTER, letter_records, write_letters, write_records
+from tokenizers import Tokenizer
 
 from litgpt_zh.constraints import Constraints
+from litgpt_zh.corpus.world import generate
 from litgpt_zh.generate.load import load
 from litgpt_zh.instruct.stage import side_of
 from litgpt_zh.preference import sample as sample_module
@@ -22,10 +21,9 @@ from litgpt_zh.preference.choose import Scored, best_worst, classic
 from litgpt_zh.preference.requests import requests
 from litgpt_zh.preference.rewards import failure
 from litgpt_zh.preference.sample import sample_pairs
-from litgpt_zh.prompts import ASSISTANT, CONTROL, EOS, USER, chat_prompt, story_request
+from litgpt_zh.prompts import ASSISTANT, USER, chat_prompt, story_request
 from litgpt_zh.stage import Manifest, UserError
 
-LETTER = "小兔子在草地上玩铲"
 FAIR = {"margin": 0.2, "most": 2, "length_ratio": 0.8}
 
 
@@ -115,6 +113,17 @@ def test_requests_of_the_world_are_new_ones() -> None:
     one, two = asked_of(None, 4), asked_of(None, 4, world_seed=6)
     assert len(one) == 4 and not {r.prompt for r in one} & {r.prompt for r in two}
     assert all(word in r.story for r in one for word in r.asked.words)
+    told = list(generate(5, 0, 3, plots=["搬家"]))
+    assert [r.story for r in asked_of(None, 3, plots=["搬家"])] == [s.text for s in told]
+    assert {s.plot for s in told} == {"搬家"}
+
+
+def test_a_later_round_goes_on_behind_an_earlier_one(tmp_path: Path) -> None:
+    assert asked_of(None, 2, skip=2) == asked_of(None, 4)[2:]
+    file = write_records(tmp_path / "in.jsonl", letter_records(5))
+    assert asked_of(file, 3, skip=2) == asked_of(file)[2:] and len(asked_of(file, 3, skip=3)) == 2
+    with pytest.raises(UserError, match=r"in\.jsonl: no record behind the first 5"):
+        asked_of(file, 3, skip=5)
 
 
 # sampling ------------------------------------------------------------------------------------------------------------
@@ -122,38 +131,17 @@ def test_requests_of_the_world_are_new_ones() -> None:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that writes letters at random, ends one text in twenty tokens, and never writes another control piece."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    pieces = [*CONTROL, *dict.fromkeys(LETTERS)]
-    tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, []))
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in CONTROL])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": EOS})
-    )
-    model = tiny_model(len(pieces))
-    with torch.no_grad():
-        model.transformer.wte.weight[:, 0] = 10.0  # a constant that outlives every block: a bias for the head
-        model.lm_head.weight[:, 0] = 0.0
-        model.lm_head.weight[1:6, 0] = -5.0
-        model.lm_head.weight[0, 0] = 0.1
-    torch.save(model.state_dict(), folder / "lit_model.pth")
-    save_config(model.config, folder)
+    write_letters(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("source") / "in.jsonl"
-    records = [
-        {"words": [LETTER[n % 9], LETTER[(n + 3) % 9]], "text": LETTER[n % 9] + "小兔子在玩。" * 3, "group": n}
-        for n in range(40)
-    ]
+    records = letter_records(40)
     records[7] = {"text": "好。"}
     records[8]["words"] = list(LETTER * 9)
-    file.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
-    return file
+    return write_records(tmp_path_factory.mktemp("source") / "in.jsonl", records)
 
 
 SETTINGS = {

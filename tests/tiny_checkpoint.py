@@ -10,7 +10,7 @@ from litgpt import GPT, Config
 from litgpt.utils import save_config
 from tokenizers import AddedToken, Tokenizer, decoders, models
 
-from litgpt_zh.prompts import CONTROL
+from litgpt_zh.prompts import CONTROL, EOS
 
 torch.set_num_threads(1)  # threads cost more than they bring at this size, above all on a busy machine
 
@@ -65,3 +65,40 @@ def write_checkpoint(
     if instruct:
         (folder / "prompt_style.yaml").write_text("class_path: litgpt_zh.styles.Story\n")
     return model
+
+
+LETTER = "小兔子在草地上玩铲"
+
+
+def write_letters(folder: Path) -> None:
+    """A checkpoint that writes letters at random, ends one text in twenty tokens, and never writes another control piece."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pieces = [*CONTROL, *dict.fromkeys(LETTERS)]
+    tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, []))
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in CONTROL])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": EOS}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    model = tiny_model(len(pieces))
+    with torch.no_grad():
+        model.transformer.wte.weight[:, 0] = 10.0  # a constant that outlives every block: a bias for the head
+        model.lm_head.weight[:, 0] = 0.0
+        model.lm_head.weight[1:6, 0] = -5.0
+        model.lm_head.weight[0, 0] = 0.1
+    torch.save(model.state_dict(), folder / "lit_model.pth")
+    save_config(model.config, folder)
+    (folder / "prompt_style.yaml").write_text("class_path: litgpt_zh.styles.Story\n")
+
+
+def letter_records(count: int, first: int = 0) -> list[dict]:
+    """Requests for two letters, each with a story that has the first of them."""
+    return [
+        {"words": [LETTER[n % 9], LETTER[(n + 3) % 9]], "text": LETTER[n % 9] + "小兔子在玩。" * 3, "group": n}
+        for n in range(first, first + count)
+    ]
+
+
+def write_records(file: Path, records: list[dict]) -> Path:
+    file.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
+    return file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from litgpt_zh.instruct.writer import TOKENIZER
 from litgpt_zh.preference.choose import Scored, best_worst, classic
 from litgpt_zh.preference.requests import Request, requests
 from litgpt_zh.preference.rewards import BAND, WEIGHTS, combine, measure, require_weights
+from litgpt_zh.preference.samples import Answered, kept
 from litgpt_zh.preference.stage import STAGE, check, refuse_empty, summary, take, unfit
 from litgpt_zh.preference.writer import EncodedRecord, PairWriter
 from litgpt_zh.stage import Manifest, UserError, Workspace, open_stage, progress
@@ -65,6 +66,9 @@ def sample_pairs(
     batch_size: int = 64,
     world_seed: int = 135_792_468,
     world_length: Literal["short", "full"] = "short",
+    plots: list[str] | None = None,
+    skip: int = 0,
+    keep_samples: bool = False,
     val_share: float = 0.05,
     seed: int = 42,
     overwrite: bool = False,
@@ -93,6 +97,9 @@ def sample_pairs(
         batch_size: answers written together.
         world_seed: of the story world; another one than the training corpus was made with.
         world_length: of the story world's stories.
+        plots: plots of the story world to ask for, as in the corpus; all by default.
+        skip: records (or stories of the world) passed over before the first request.
+        keep_samples: keep every sample in samples.jsonl, for ``pair_samples`` and ``best_of``.
         val_share: share of the requests that go to validation.
         seed: of sampling, split and fields shown.
         overwrite: move a folder made with other settings aside instead of refusing.
@@ -105,14 +112,16 @@ def sample_pairs(
     """
     rules = Rules(kind, samples, margin, pairs_per_prompt, length_ratio, weights or WEIGHTS, (band[0], band[1]))
     asking = {"count": count, "fields": prompt_fields or {}, "seed": seed, "world_seed": world_seed}
+    later = ({"plots": plots} if plots else {}) | ({"skip": skip} if skip else {})
     decoding = {"temperature": temperature, "top_k": top_k, "max_new_tokens": max_new_tokens}
     settings = {
         "form": "pairs", **asdict(rules), **asking, "world_length": world_length, **decoding, "val_share": val_share,
+        **later, **({"keep_samples": True} if keep_samples else {}),
     }  # fmt: skip
-    _check(settings)
+    require(settings)
 
     def wanted() -> Iterator[Request | None]:
-        return requests(source, **asking, length=world_length)  # type: ignore[arg-type]
+        return requests(source, **asking, **later, length=world_length)  # type: ignore[arg-type]
 
     inputs: dict[str, Path] = {"checkpoint": Path(checkpoint_dir)}
     if source is not None:
@@ -125,38 +134,55 @@ def sample_pairs(
             loaded = load(checkpoint_dir)
             shutil.copyfile(Path(checkpoint_dir) / TOKENIZER, stage.folder / TOKENIZER)
             held_out.write(stage.folder, wanted(), val_share, seed)
-            _fill(stage, loaded, wanted(), rules, {**decoding, "batch_size": batch_size})
+            with kept(stage.folder, keep_samples) as keep:
+
+                def answer(chunk: list[Request | None], first: int) -> list[Answered]:
+                    return keep(
+                        first, _answered(chunk, loaded, seed, first, rules, {**decoding, "batch_size": batch_size})
+                    )
+
+                fill(stage, loaded, wanted(), answer, rules, count)
     print(f"{out_dir}: {summary(stage.counts)}; yield {stage.counts['yield']:.1%} of the requests")
     return stage.manifest
 
 
-def _check(settings: dict[str, Any]) -> None:
+def require(settings: dict[str, Any]) -> None:
+    """Refuse settings out of range.
+
+    Raises:
+        UserError: names the setting.
+    """
     check({"val_share": settings["val_share"], "seed": settings["seed"]})
     require_weights(settings["weights"])
-    require_shares("prompt_fields", settings["fields"])
+    require_shares("prompt_fields", settings.get("fields"))
     low_samples = 2 if settings["kind"] == "best-worst" else 1
     for name, low, high in (
         ("count", 2, 10**9), ("samples", low_samples, 1024), ("margin", 1e-9, 1), ("pairs_per_prompt", 1, 2),
-        ("length_ratio", 1e-6, 1), ("temperature", 1e-6, 10),
+        ("length_ratio", 1e-6, 1), ("temperature", 1e-6, 10), ("skip", 0, 10**12),
     ):  # fmt: skip
-        if not low <= settings[name] <= high:
+        if name in settings and not low <= settings[name] <= high:
             raise UserError(f"sample_pairs: --{name} {settings[name]} is out of range, use {low} to {high}")
     if not 0 < settings["band"][0] <= settings["band"][1]:
         raise UserError(f"sample_pairs: --band {list(settings['band'])}: give the fewest and the most characters")
 
 
-def _fill(
-    stage: Workspace, loaded: Loaded, wanted: Iterator[Request | None], rules: Rules, decoding: dict[str, Any]
+def fill(
+    stage: Workspace,
+    loaded: Loaded,
+    wanted: Iterator[Any],
+    answer: Callable[[list[Any], int], list[Answered]],
+    rules: Rules,
+    count: int,
 ) -> None:
+    """Write the pairs of the answers to ``count`` things wanted; ``answer`` gets some of them and the first's number."""
     settings, encoder = stage.manifest.settings, Encoder(stage.folder)
     writer = PairWriter(stage.folder, "pairs", resume=stage.resumed)
     seen = {name: Counter(counts) for name, counts in writer.state.histograms.items()}
-    with progress(settings["count"], desc="requests", unit="request", scale=False) as bar:
+    with progress(count, desc="requests", unit="request", scale=False) as bar:
         bar.update(writer.state.read)
         wanted = islice(wanted, writer.state.read, None)
         while chunk := list(islice(wanted, CHUNK)):
-            answered = _answered(chunk, loaded, settings["seed"], writer.state.read, rules, decoding)
-            for number, answers in enumerate(answered, start=writer.state.read + 1):
+            for number, answers in enumerate(answer(chunk, writer.state.read), start=writer.state.read + 1):
                 results = answers if isinstance(answers, str) else _paired(*answers, loaded, rules, seen)
                 for result in [Bad("request", number, results)] if isinstance(results, str) else results:
                     take(result, writer, settings)
@@ -173,7 +199,7 @@ def _fill(
 
 def _answered(
     chunk: Sequence[Request | None], loaded: Loaded, seed: int, first: int, rules: Rules, decoding: dict[str, Any]
-) -> list[tuple[Request, list[int], list[Scored]] | str]:
+) -> list[Answered]:
     """Each request with its prompt's ids and its scored samples, or why it is left out; in order."""
     from litgpt_zh.generate.batch import generate
 
@@ -188,7 +214,7 @@ def _answered(
             **decoding,
         )
     )
-    results: list[tuple[Request, list[int], list[Scored]] | str] = []
+    results: list[Answered] = []
     for n, request in enumerate(chunk):
         if request is None:
             results.append("nothing is asked")

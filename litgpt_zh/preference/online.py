@@ -1,0 +1,291 @@
+"""Rounds of preference optimisation on a model's own samples: sample, score, pair, train, and a gate behind each.
+
+Every round asks new requests and learns from samples of the model as it is then; the reference is the model the round
+started from. What a round trains is accepted only if the gate holds (``gate``); ``final/`` is the last accepted model. A
+round is a walk of stages anyone can type, with its recipes in its folder: ``sample_pairs``, ``finetune_full`` (or
+``finetune_lora``), ``evaluate_stories``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from litgpt_zh.journey import Step, walk
+from litgpt_zh.preference.gate import Gate, judge
+from litgpt_zh.stage import MANIFEST, Manifest, UserError, exclusive, write_text
+
+GIVEN = ("checkpoint_dir", "out_dir", "skip", "seed", "overwrite")
+"""Settings of ``sample_pairs`` that every round gets from us."""
+STATES = ("step-*", "guard.ckpt", "reference.npz")
+"""What a finished training needs no more."""
+STANDARD = Gate()
+
+
+def online(
+    checkpoint_dir: Path,
+    train: Path | dict = Path("recipes/dpo.yaml"),  # of dict[str, Any] jsonargparse would make objects
+    out_dir: Path = Path("out/online"),
+    pairs: dict[str, Any] | None = None,
+    gate: Gate = STANDARD,
+    rounds: int = 3,
+    after_refusal: Literal["stop", "continue"] = "stop",
+    keep_states: bool = False,
+    seed: int = 0,
+) -> Path:
+    """Preference optimisation in rounds, on samples of the model as it is in each.
+
+    Stop it anywhere: the same command goes on. With other settings it does again what they change, and moves aside what
+    was there.
+
+    Args:
+        checkpoint_dir: the instruction-tuned model to start from (a run's ``final/``).
+        train: a recipe of ``litgpt finetune_full`` or ``finetune_lora`` with preference data, or the same settings here;
+            checkpoint_dir, out_dir and pairs_dir are put in, and the seeds where it names none.
+        out_dir: a folder a round (recipes, pairs, train, score, gate.json), and ``final/``, the last accepted model.
+        pairs: settings of ``litgpt-zh sample_pairs``; ``count`` is the requests of one round, and each round goes on behind
+            the requests of the one before.
+        gate: what is asked after a round, and what a round is accepted for.
+        rounds: how many.
+        after_refusal: stop, or continue from the last accepted model with new requests.
+        keep_states: keep what only a stopped training needs (optimizer states, reference log-probabilities).
+        seed: round r samples, splits and trains with 1000 x seed + r.
+
+    Returns:
+        ``final/``.
+
+    Raises:
+        UserError: settings that cannot be honoured, before any work; a stage that stopped.
+    """
+    recipe, asking = recipe_of(train), pairs or {}
+    _check(asking, gate, rounds)
+    settings = {
+        "train": recipe, "pairs": asking, "gate": vars(gate), "rounds": rounds, "after_refusal": after_refusal,
+        "seed": seed,
+    }  # fmt: skip
+    from litgpt_zh import checkpoints
+
+    checkpoint_dir, out_dir = Path(checkpoint_dir), Path(out_dir)
+    checkpoints.require_checkpoint(checkpoint_dir)
+    plan = checkpoints.plan_of("online", {"sft": checkpoint_dir}, settings)
+    final = out_dir / "final"
+    with exclusive(out_dir):
+        if _finished(final, plan):
+            print(f"{final}: already finished with these settings; nothing to do")
+        else:
+            _check_recipe(recipe)
+            run = Run(checkpoint_dir, out_dir, recipe, asking, gate, rounds, after_refusal, keep_states, seed)
+            run.go()
+            _seal(run.accepted, final, plan, run.results, run.seconds)
+    print(table(Manifest.read(final).counts["rounds"]))
+    return final
+
+
+def recipe_of(train: Path | str | dict[str, Any]) -> dict[str, Any]:
+    """The settings of the training.
+
+    Raises:
+        UserError: no such file, or not the settings of a preference training.
+    """
+    recipe = train
+    if not isinstance(train, dict):
+        try:
+            recipe = yaml.safe_load(Path(train).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(
+                f"{train}: cannot be read ({error.strerror}); give a recipe such as recipes/dpo.yaml"
+            ) from None
+        except yaml.YAMLError as error:
+            raise UserError(f"{train}: not YAML ({str(error).splitlines()[0]})") from None
+    data = recipe.get("data") if isinstance(recipe, dict) else None
+    if not isinstance(data, dict) or not str(data.get("class_path")).startswith("litgpt_zh.preference."):
+        raise UserError("train: data.class_path is no preference data; take recipes/dpo.yaml as an example")
+    return dict(recipe)  # type: ignore[arg-type]
+
+
+def command_of(recipe: dict[str, Any]) -> str:
+    """``finetune_lora`` where the recipe has LoRA settings."""
+    return "finetune_lora" if any(name.startswith("lora_") for name in recipe) else "finetune_full"
+
+
+def _check(pairs: dict[str, Any], gate: Gate, rounds: int) -> None:
+    """Refuse what would fail after hours.
+
+    Raises:
+        UserError: names the setting.
+    """
+    from litgpt_zh.preference.sample import sample_pairs
+
+    known = inspect.signature(sample_pairs).parameters
+    for name in pairs:
+        if name in GIVEN:
+            raise UserError(f"pairs.{name}: every round gets its own; leave it out")
+        if name not in known:
+            raise UserError(f"pairs.{name}: sample_pairs has no such setting; see `litgpt-zh sample_pairs --help`")
+    if rounds < 1:
+        raise UserError(f"rounds: {rounds}; use 1 or more")
+    source, world_seed = pairs.get("source"), pairs.get("world_seed", known["world_seed"].default)
+    if source is None and gate.corpus_dir is None and world_seed == gate.seed:
+        raise UserError(f"gate.seed: {gate.seed} is the world_seed of the pairs; held-out requests need another one")
+    if source is not None and Path(source).is_file() and gate.corpus_dir == Path(source):
+        raise UserError(f"gate.corpus_dir: {source} is the source of the pairs; held-out requests need another file")
+
+
+def _check_recipe(recipe: dict[str, Any]) -> None:
+    """Refuse a training that could not start, before hours of sampling.
+
+    Raises:
+        UserError: names the setting.
+    """
+    setup = importlib.import_module(
+        f"litgpt.finetune.{'lora' if command_of(recipe) == 'finetune_lora' else 'full'}"
+    ).setup
+    if unknown := sorted(recipe.keys() - inspect.signature(setup).parameters.keys()):
+        raise UserError(f"train.{unknown[0]}: litgpt {command_of(recipe)} has no such setting")
+    module, _, name = recipe["data"]["class_path"].rpartition(".")
+    try:
+        getattr(importlib.import_module(module), name)(**recipe["data"].get("init_args") or {})
+    except (ImportError, AttributeError, TypeError) as error:
+        raise UserError(f"train.data: {error}") from None
+
+
+@dataclass
+class Run:
+    """The rounds of one call; ``accepted`` is the last accepted model, ``results`` the rounds so far."""
+
+    sft: Path
+    out_dir: Path
+    recipe: dict[str, Any]
+    pairs: dict[str, Any]
+    gate: Gate
+    rounds: int
+    after_refusal: str
+    keep_states: bool
+    seed: int
+    results: list[dict[str, Any]] = field(default_factory=list, init=False)
+    seconds: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.accepted = self.sft
+
+    def go(self) -> None:
+        """Score the SFT model, then walk the rounds until the last one, or until one is refused."""
+        start = self.out_dir / "start"
+        self._walk(start, {"score": self._score(self.sft, start)})
+        before = start
+        for number in range(1, self.rounds + 1):
+            folder = self.out_dir / f"round-{number}"
+            try:
+                result = self._round(number, folder, before, start)
+            except UserError as error:
+                enough = f"; or let {number - 1} be enough: --rounds {number - 1}" if number > 1 else ""
+                raise UserError(f"round {number}: {error}{enough}") from None
+            self.results.append(result)
+            print(f"round {number}: {_verdict(result)}", flush=True)
+            if result["accepted"]:
+                self.accepted, before = folder / "train" / "final", folder
+            elif self.after_refusal == "stop":
+                break
+
+    def _round(self, number: int, folder: Path, before: Path, start: Path) -> dict[str, Any]:
+        final = folder / "train" / "final"
+        recipes = {
+            "pairs": self._pairs(number, folder),
+            "train": self._train(number, folder),
+            "score": self._score(final, folder),
+        }
+        self._walk(folder, recipes)
+        after, base, sft = (
+            json.loads((f / "score" / "score.json").read_text("utf-8")) for f in (folder, before, start)
+        )
+        made = Manifest.read(folder / "pairs").counts
+        counted = {"round": number, "pairs": made["kept"], "yield": made["yield"]}
+        stopped = Manifest.read(final).counts.get("stopped")
+        result = counted | judge(after, base, sft, self.gate) | ({"stopped": stopped} if stopped else {})
+        write_text(folder / "gate.json", json.dumps(result, ensure_ascii=False, indent=1))
+        if not self.keep_states:
+            _tidy(folder / "train")
+        return result
+
+    def _pairs(self, number: int, folder: Path) -> dict[str, Any]:
+        from litgpt_zh.preference.sample import sample_pairs
+
+        count = self.pairs.get("count", inspect.signature(sample_pairs).parameters["count"].default)
+        own = {"skip": (number - 1) * count, "seed": 1000 * self.seed + number, "overwrite": True}
+        return {"checkpoint_dir": self.accepted, "out_dir": folder / "pairs", **self.pairs, **own}
+
+    def _train(self, number: int, folder: Path) -> dict[str, Any]:
+        seed = 1000 * self.seed + number
+        data = self.recipe["data"]
+        later = {"check_sft": False} if number > 1 else {}  # few pairs then mean that little is left to learn
+        own = {"seed": seed} | later | (data.get("init_args") or {}) | {"pairs_dir": folder / "pairs"}
+        given = {"checkpoint_dir": self.accepted, "out_dir": folder / "train", "data": {**data, "init_args": own}}
+        return {"seed": seed} | self.recipe | given
+
+    def _score(self, checkpoint_dir: Path, folder: Path) -> dict[str, Any]:
+        return {"checkpoint_dir": checkpoint_dir, "out_dir": folder / "score", **self.gate.asking, "overwrite": True}
+
+    def _walk(self, folder: Path, recipes: dict[str, dict[str, Any]]) -> None:
+        """Write the recipes of a folder and run what they name, as far as it is not finished."""
+        commands = {"pairs": "sample_pairs", "train": command_of(self.recipe), "score": "evaluate_stories"}
+        (folder / "recipes").mkdir(parents=True, exist_ok=True)
+        for name, recipe in recipes.items():
+            plain = json.loads(json.dumps(recipe, default=str))
+            text = yaml.safe_dump(plain, allow_unicode=True, sort_keys=False)
+            write_text(folder / "recipes" / f"{name}.yaml", text)
+        steps = tuple(Step(name, commands[name]) for name in recipes)
+        walk(steps, folder / "recipes", folder, title=f"online: {folder.name}")
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        self.seconds += sum(stage["seconds"] for stage in record["stages"])
+
+
+def _finished(final: Path, plan: Manifest) -> bool:
+    if not (final / MANIFEST).is_file():
+        return False
+    found = Manifest.read(final)
+    return (found.stage, found.settings, found.inputs) == (plan.stage, plan.settings, plan.inputs)
+
+
+def _seal(source: Path, final: Path, plan: Manifest, results: list[dict[str, Any]], seconds: float) -> None:
+    """``final/``: a checkpoint folder that stands alone, with the rounds in its manifest."""
+    from litgpt import Config
+
+    from litgpt_zh import checkpoints
+
+    counts = {"rounds": results, "accepted": sum(result["accepted"] for result in results), "model": str(source)}
+    with checkpoints.appearing(final) as pending:
+        for file in sorted(source.iterdir()):
+            if file.is_file() and file.name != MANIFEST and file.suffix != ".lora":
+                shutil.copyfile(file, pending / file.name)
+        checkpoints.finish(pending, plan, Config.from_file(source / "model_config.yaml"), counts, seconds)
+
+
+def _tidy(train: Path) -> None:
+    for pattern in STATES:
+        for found in train.glob(pattern):
+            shutil.rmtree(found) if found.is_dir() else found.unlink()
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    early = f" (training: {result['stopped']})" if "stopped" in result else ""
+    return ("accepted" if result["accepted"] else "refused: " + "; ".join(result["reasons"])) + early
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The rounds, a line each."""
+    figure = results[0]["figure"]
+    lines = [f"round   pairs  yield  {figure:<17} gain [95%]                nll rise  verdict"]
+    for r in results:
+        gain = f"{r['gain']['value']:+.1%} [{r['gain']['low']:+.1%}, {r['gain']['high']:+.1%}]"
+        change = f"{r['before']:.1%} -> {r['after']:.1%}"
+        lines.append(
+            f"{r['round']:<6} {r['pairs']:>6} {r['yield']:>6.1%}  {change:<17} {gain:<26} {r['nll_rise']:>+8.4f}  {_verdict(r)}"
+        )
+    return "\n".join(lines)
