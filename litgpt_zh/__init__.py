@@ -13,6 +13,8 @@ sft-lora     litgpt finetune_lora                             recipes/sft-lora.y
 preference   litgpt-zh sample_pairs, litgpt-zh pairs          recipes/preference.yaml  docs/preference.md
 dpo          litgpt finetune_full                             recipes/dpo.yaml         docs/dpo.md
 dpo-lora     litgpt finetune_lora                             recipes/dpo-lora.yaml    docs/dpo-lora.md
+online       litgpt-zh online                                 recipes/online.yaml      docs/online.md
+export       litgpt-zh export, litgpt-zh export_gguf          recipes/export.yaml      docs/export.md
 ===========  ===============================================  =======================  ==================
 
 Nothing heavy is imported here; ``litgpt_zh.configs`` registers the model family when imported.

@@ -28,6 +28,9 @@ OURS = {
     "chosen": ("litgpt_zh.preference.control:chosen", "the better side of pairs -> records for SFT"),
     "chat": ("litgpt_zh.generate.chat:chat", "talk to a checkpoint; Chinese streams whole"),
     "evaluate_stories": ("litgpt_zh.evaluate.stage:evaluate_stories", "does the model do what it is asked? score card"),
+    "export": ("litgpt_zh.export.stage:export", "checkpoint -> folder for transformers and the hub, with a model card"),
+    "export_gguf": ("litgpt_zh.export.llamacpp:export_gguf", "checkpoint -> GGUF and Modelfile for llama.cpp, ollama"),
+    "import_hf": ("litgpt_zh.export.importing:import_hf", "Hugging Face folder -> checkpoint"),
     "report": ("litgpt_zh.report.stage:report", "one page per run: curves, samples, settings"),
 }
 """Command -> (function, what it does). A plain typed function each; its docstring is the command's help."""
