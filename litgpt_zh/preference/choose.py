@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from litgpt_zh.preference.rewards import failure
 
@@ -13,12 +13,16 @@ NO_CHOICE = ("empty", "broken")
 
 @dataclass(frozen=True)
 class Scored:
-    """A sample: its ids (without the one that ends it), its text, whether it ended by itself, its reward in [0, 1]."""
+    """A sample: its ids (without the one that ends it), its text, whether it ended by itself, its reward in [0, 1].
+
+    ``parts``: what the reward is made of, each in [0, 1]; empty where the sample has a failure.
+    """
 
     ids: tuple[int, ...]
     text: str
     finished: bool
     reward: float
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def failure(self) -> str | None:
@@ -26,7 +30,7 @@ class Scored:
 
 
 def best_worst(
-    samples: Sequence[Scored], *, margin: float, most: int, length_ratio: float
+    samples: Sequence[Scored], *, margin: float, most: int, length_ratio: float, no_worse: Sequence[str] = ()
 ) -> tuple[list[tuple[int, int]], str | None]:
     """Pairs (chosen, rejected) of sample numbers: the best with the worst that suits it, then the next best.
 
@@ -39,6 +43,8 @@ def best_worst(
         margin: above 0.
         most: pairs at most.
         length_ratio: in (0, 1].
+        no_worse: parts of the reward in which the chosen side must not be the worse one, however good it is otherwise: what
+            the pairs do not teach on average, the model does not learn. A rejected side with a failure has no parts.
 
     Returns:
         The pairs, and why there is none.
@@ -50,7 +56,7 @@ def best_worst(
         return [], "no sample without a failure"
     pairs: list[tuple[int, int]] = []
     used: set[int] = set()
-    apart = False
+    apart = alike = False
     for chosen in good:
         if chosen in used or len(pairs) == most:
             continue
@@ -58,12 +64,17 @@ def best_worst(
             if rejected in used or samples[chosen].reward - samples[rejected].reward < margin:
                 continue
             apart = True
-            if fits(samples[chosen], samples[rejected], length_ratio):
+            if not fits(samples[chosen], samples[rejected], length_ratio):
+                continue
+            alike = True
+            if all(samples[chosen].parts[p] >= samples[rejected].parts.get(p, 0.0) for p in no_worse):
                 pairs.append((chosen, rejected))
                 used |= {chosen, rejected}
                 break
     if pairs:
         return pairs, None
+    if alike:
+        return [], f"better only at the cost of {', '.join(no_worse)}"
     return [], "lengths too far apart" if apart else "rewards too close"
 
 

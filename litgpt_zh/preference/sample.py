@@ -19,7 +19,7 @@ from litgpt_zh.instruct.formats import Bad
 from litgpt_zh.instruct.writer import TOKENIZER
 from litgpt_zh.preference.choose import Scored, best_worst, classic
 from litgpt_zh.preference.requests import Request, requests
-from litgpt_zh.preference.rewards import BAND, WEIGHTS, combine, measure, require_weights
+from litgpt_zh.preference.rewards import BAND, PARTS, WEIGHTS, combine, measure, require_weights
 from litgpt_zh.preference.samples import Answered, kept
 from litgpt_zh.preference.stage import STAGE, check, refuse_empty, summary, take, unfit
 from litgpt_zh.preference.writer import EncodedRecord, PairWriter
@@ -45,6 +45,12 @@ class Rules:
     length_ratio: float
     weights: dict[str, float]
     band: tuple[int, int]
+    no_worse: tuple[str, ...] = ()
+
+    def settings(self) -> dict[str, Any]:
+        """For the manifest."""
+        found = asdict(self)
+        return found if self.no_worse else {name: found[name] for name in found if name != "no_worse"}
 
 
 def sample_pairs(
@@ -59,6 +65,7 @@ def sample_pairs(
     length_ratio: float = 0.8,
     weights: dict[str, float] | None = None,
     band: tuple[int, int] = BAND,
+    no_worse: list[str] | None = None,
     prompt_fields: dict[str, float] | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -89,6 +96,7 @@ def sample_pairs(
         length_ratio: lengths of chosen and rejected differ by this factor at most.
         weights: part of the reward -> weight; see litgpt_zh/preference/rewards.py.
         band: characters of a story whose length is right.
+        no_worse: parts of the reward in which the chosen side must not be the worse one, such as repetition (best-worst).
         prompt_fields: share of the requests that show each field, as in ``litgpt-zh instructions``.
         temperature: of sampling; 1 is the model's own distribution.
         top_k: sample among so many tokens; by default all.
@@ -110,12 +118,21 @@ def sample_pairs(
     Raises:
         UserError: no pair at all, an empty side of the split, a setting out of range, a checkpoint that cannot be loaded.
     """
-    rules = Rules(kind, samples, margin, pairs_per_prompt, length_ratio, weights or WEIGHTS, (band[0], band[1]))
+    rules = Rules(
+        kind,
+        samples,
+        margin,
+        pairs_per_prompt,
+        length_ratio,
+        weights or WEIGHTS,
+        (band[0], band[1]),
+        tuple(no_worse or ()),
+    )
     asking = {"count": count, "fields": prompt_fields or {}, "seed": seed, "world_seed": world_seed}
     later = ({"plots": plots} if plots else {}) | ({"skip": skip} if skip else {})
     decoding = {"temperature": temperature, "top_k": top_k, "max_new_tokens": max_new_tokens}
     settings = {
-        "form": "pairs", **asdict(rules), **asking, "world_length": world_length, **decoding, "val_share": val_share,
+        "form": "pairs", **rules.settings(), **asking, "world_length": world_length, **decoding, "val_share": val_share,
         **later, **({"keep_samples": True} if keep_samples else {}),
     }  # fmt: skip
     require(settings)
@@ -154,6 +171,8 @@ def require(settings: dict[str, Any]) -> None:
     """
     check({"val_share": settings["val_share"], "seed": settings["seed"]})
     require_weights(settings["weights"])
+    if unknown := sorted(set(settings.get("no_worse", ())) - PARTS.keys()):
+        raise UserError(f"sample_pairs: --no_worse: there is no part {unknown[0]}; choose from {', '.join(PARTS)}")
     require_shares("prompt_fields", settings.get("fields"))
     low_samples = 2 if settings["kind"] == "best-worst" else 1
     for name, low, high in (
@@ -237,8 +256,8 @@ def score(request: Request, ids: Sequence[int], finished: bool, loaded: Loaded, 
     sample = Scored(tuple(ids), text, finished, 0.0)
     if sample.failure:
         return sample
-    reward = combine(measure(request.asked, text, rules.weights, rules.band), rules.weights)
-    return Scored(sample.ids, text, finished, reward)
+    parts = measure(request.asked, text, rules.weights | dict.fromkeys(rules.no_worse, 1.0), rules.band)
+    return Scored(sample.ids, text, finished, combine(parts, rules.weights), parts)
 
 
 def _paired(
@@ -255,7 +274,9 @@ def _paired(
         rejected, reason = classic(story, samples, most=most, length_ratio=ratio)
         pairs = [(story, samples[n]) for n in rejected]
     else:
-        numbers, reason = best_worst(samples, margin=rules.margin, most=most, length_ratio=ratio)
+        numbers, reason = best_worst(
+            samples, margin=rules.margin, most=most, length_ratio=ratio, no_worse=rules.no_worse
+        )
         pairs = [(samples[a], samples[b]) for a, b in numbers]
     if reason:
         return reason
