@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -76,6 +77,25 @@ def best_worst(
     if alike:
         return [], f"better only at the cost of {', '.join(no_worse)}"
     return [], "lengths too far apart" if apart else "rewards too close"
+
+
+def advantages(rewards: Sequence[float]) -> list[float]:
+    """(reward - mean) / standard deviation, within the samples of one request (arXiv 2402.03300, section 4.1.2).
+
+    Args:
+        rewards: not all equal.
+    """
+    mean, deviation = statistics.fmean(rewards), statistics.pstdev(rewards)
+    return [(reward - mean) / deviation for reward in rewards]
+
+
+def graded(samples: Sequence[Scored], *, margin: float) -> tuple[list[tuple[int, float]], str | None]:
+    """Sample numbers with their advantages, or why there are none; the best and the worst are ``margin`` apart at least."""
+    usable = [n for n, s in enumerate(samples) if s.failure not in NO_CHOICE]
+    rewards = [samples[n].reward for n in usable]
+    if len(rewards) < 2 or max(rewards) - min(rewards) < margin:
+        return [], "rewards too close"
+    return list(zip(usable, advantages(rewards), strict=True)), None
 
 
 def classic(

@@ -76,11 +76,6 @@ class Labelled(Preferred):
             f"1.33: data.desirable_weight {fit:.2g} to {fit * 4 / 3:.2g}"
         )
 
-    def _known(self, side: str, micro: dict[str, Any]) -> torch.Tensor:
-        """The reference's log-probabilities of the answers of a micro batch, (sides * B,)."""
-        assert self.reference is not None
-        return self.reference[side][micro["index"]].T.reshape(-1)
-
     @torch.no_grad()
     def begin_step(self, model: Any, micros: list[dict[str, Any]]) -> None:
         """z of the global batch."""
@@ -104,7 +99,7 @@ class Labelled(Preferred):
     def loss(self, model: Any, micro: dict[str, Any]) -> tuple[torch.Tensor, Metrics]:
         """Between 0 and the answers' weights, summed over the answers of the micro batch."""
         sums, _ = completion_logps(model, micro["input_ids"], micro["labels"])
-        known = self._known("train", micro)
+        known = self.known("train", micro)
         self.require_start(sums - known)
         return self._summed_answers(sums, known, micro["wanted"], self.kl)
 
@@ -135,7 +130,7 @@ class Labelled(Preferred):
             if number >= max_iters:
                 break
             policy, _ = completion_logps(model, batch["input_ids"], batch["labels"])
-            seen.append((policy, self._known("val", batch), batch["wanted"]))
+            seen.append((policy, self.known("val", batch), batch["wanted"]))
             groups.append(batch["index"].tolist())
         kl = self._kl(model, "val", groups)
         policy, known, wanted = (torch.cat(parts) for parts in zip(*seen, strict=True))
