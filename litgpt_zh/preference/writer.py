@@ -18,7 +18,11 @@ from litgpt_zh.instruct.encode import Encoder
 from litgpt_zh.instruct.writer import Writer
 
 PAIRS = {"ids": np.uint16, "offsets": np.int64, "prompts": np.uint16}
-FORMS = {"pairs": PAIRS, "unpaired": {**PAIRS, "labels": np.uint8}, "graded": {**PAIRS, "labels": np.float32}}
+FORMS: dict[str, dict[str, Any]] = {
+    "pairs": PAIRS,
+    "unpaired": {**PAIRS, "labels": np.uint8},
+    "graded": {**PAIRS, "labels": np.float32},
+}
 
 
 @dataclass(frozen=True)
