@@ -75,7 +75,7 @@ def test_failures_are_counted_and_never_paired(checkpoint, source, tmp_path, tol
         manifest = served(server, checkpoint, source, tmp_path / "out", samples=6)
         assert server.total == COUNT * 7  # the 500 was asked again, the 400 was not
     failures = manifest.counts["histograms"]["sample_failure"]
-    assert failures["cut off"] == COUNT and failures["empty"] == 2 * COUNT and failures["none"] <= 3 * COUNT
+    assert failures["unfinished"] == COUNT and failures["empty"] == 2 * COUNT and failures["none"] <= 3 * COUNT
     assert sum(failures.values()) == 6 * COUNT
     assert {name.split(":")[0]: n for name, n in manifest.counts["troubles"].items()} == {
         "HTTP 500": COUNT,
