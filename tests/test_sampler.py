@@ -314,7 +314,7 @@ def test_the_engine_stops_at_strings():
     model = tiny_model(tokenizer.get_vocab_size(), seed=2)
     prompt = tokenizer.encode("小兔子").ids
     with torch.no_grad():
-        model.transformer.wte.weight[:, 0] = 10.0  # a constant that outlives every block: a bias for the head
+        model.transformer.wte.weight[:, 0] = 100.0  # a constant that outlives every block: a bias for the head
         model.lm_head.weight[:, 0] = 0.0
         model.lm_head.weight[: tokenizer.token_to_id("小"), 0] = -5.0  # letters only
     request = Request(prompt, 60, temperature=1.0, seed=2, logprobs=True)
