@@ -52,8 +52,6 @@ class Rows:
 
     def __init__(self, model: GPT, rows: int, length: int) -> None:
         self._model, self.rows, self.length = model, rows, length
-        self._open = contextlib.ExitStack()
-        self._caches, self._view = self._open.enter_context(kv_caches(model, rows, length))
         device = model.lm_head.weight.device
         groups = model.config.n_query_groups
         self._lines = torch.arange(rows * groups, device=device).view(rows, groups) * length  # in the caches
@@ -64,6 +62,8 @@ class Rows:
         self._pos = torch.zeros(rows, dtype=torch.int64, device=device)  # where `token` stands
         self._drawn = torch.zeros(rows, dtype=torch.int64, device=device)  # random numbers used
         self._numbers = torch.zeros(rows, length, device=device)
+        self._open = contextlib.ExitStack()  # opened when nothing more can fail: the model must come back
+        self._caches, self._view = self._open.enter_context(kv_caches(model, rows, length))
         self._groups: Groups | None = None
         self._gone: set[int] = set()  # leaving
         self.jobs: list[Job] = []
