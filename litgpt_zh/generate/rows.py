@@ -1,0 +1,236 @@
+"""The rows in flight: their caches, their state on the device, their tokens on the host."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import torch
+from litgpt.model import GPT
+
+from litgpt_zh.generate.cache import Part, kv_caches
+from litgpt_zh.generate.pick import Groups, grouped, pick_each, uniforms
+from litgpt_zh.generate.request import Request
+from litgpt_zh.generate.text import Reader
+
+TOGETHER = 16
+"""Neighbouring rows that read as far as the longest of them, on a CPU."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One sample to be made: ``ids`` (and ``logprobs``) are what it had when it last left its row."""
+
+    request: Request
+    handle: int
+    sample: int
+    budget: int
+    reader: Reader | None = None
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+    @property
+    def watched(self) -> bool:
+        """Whether each of its tokens is looked at, not only its end."""
+        return self.request.stream or bool(self.request.stop)
+
+
+class Rows:
+    """Rows ``0 .. size`` of the caches are in use; the place of a row that leaves goes to the last one.
+
+    Args:
+        model: litgpt's GPT.
+        rows: at most so many at a time.
+        length: positions of each.
+
+    Raises:
+        RuntimeError: there is no memory for the caches.
+    """
+
+    def __init__(self, model: GPT, rows: int, length: int) -> None:
+        self._model, self.rows, self.length = model, rows, length
+        device = model.lm_head.weight.device
+        groups = model.config.n_query_groups
+        self._lines = torch.arange(rows * groups, device=device).view(rows, groups) * length  # in the caches
+        self._span = torch.arange(length, device=device)
+        # a CPU waits for the memory: it reads short rows apart from long ones; a GPU waits for the next launch
+        self._step, self._together = (64, rows) if device.type == "cuda" else (16, TOGETHER)
+        self._token = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._pos = torch.zeros(rows, dtype=torch.int64, device=device)  # where `token` stands
+        self._drawn = torch.zeros(rows, dtype=torch.int64, device=device)  # random numbers used
+        self._numbers = torch.zeros(rows, length, device=device)
+        self._open = contextlib.ExitStack()  # opened when nothing more can fail: the model must come back
+        self._caches, self._view = self._open.enter_context(kv_caches(model, rows, length))
+        self._groups: Groups | None = None
+        self._gone: set[int] = set()  # leaving
+        self.jobs: list[Job] = []
+        self.at = np.zeros(rows, dtype=np.int64)  # `pos` on the host
+        self.count = np.zeros(rows, dtype=np.int64)
+        self.budget = np.zeros(rows, dtype=np.int64)
+        self.watched = np.zeros(rows, dtype=bool)
+        self.stops = np.full((rows, 1), -1, dtype=np.int64)
+        self.ids = np.zeros((rows, length), dtype=np.int32)
+        self.logprobs = np.zeros((rows, length), dtype=np.float32)
+        self.fed = 0
+        """tokens given to the model so far, padding left out"""
+
+    @property
+    def size(self) -> int:
+        return len(self.jobs)
+
+    def close(self) -> None:
+        """Put the model back as it was."""
+        self._open.close()
+
+    def enter(self, fresh: Sequence[Job], copies: Sequence[Job]) -> range:
+        """Read the prompts of ``fresh`` (and what they have of an answer) and draw their next token; ``copies`` get the
+        cache of a row with the same prompt, now or in flight, and draw with the next step.
+
+        Returns:
+            The rows that have a new token: those of ``fresh``.
+        """
+        first = self.size
+        if fresh:
+            logits = self._read(first, [[*job.request.prompt, *job.ids] for job in fresh])
+            self._take(fresh, [len(job.request.prompt) + len(job.ids) - 1 for job in fresh])
+            groups = grouped([job.request.settings() for job in fresh], logits.device)
+            self._choose(slice(first, self.size), logits, groups)
+        rows = range(first, self.size)
+        if copies:
+            self._copy(copies)
+        return rows
+
+    def step(self) -> range:
+        """Draw one more token for every row; returns the rows, all of them."""
+        count = self.size
+        pos, view = self._pos[:count], self._view
+        view.place = (self._lines[:count] + pos[:, None]).view(-1)
+        view.parts = self._parts(count)
+        logits = self._model(self._token[:count, None], pos[:, None])[:, 0]  # (B, V)
+        if self._groups is None:
+            self._groups = grouped([job.request.settings() for job in self.jobs], pos.device)
+        self.fed += count
+        self._choose(slice(0, count), logits, self._groups)
+        return range(count)
+
+    def _parts(self, count: int) -> list[Part]:
+        """Neighbouring rows read as far as the longest of them."""
+        most = [
+            int(self.at[start : min(start + self._together, count)].max()) for start in range(0, count, self._together)
+        ]
+        ends = [min(-(-(at + 1) // self._step) * self._step, self.length) for at in most]
+        parts = []
+        for end, chunks in groupby(range(len(ends)), key=ends.__getitem__):
+            numbers = list(chunks)
+            rows = slice(numbers[0] * self._together, min((numbers[-1] + 1) * self._together, count))
+            hidden = self._span[:end] > self._pos[rows, None]  # (rows, end)
+            bias = torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, float("-inf"))
+            parts.append(Part(rows, end, bias[:, None, None]))
+        return parts
+
+    def leave(self, gone: Sequence[int]) -> None:
+        """Free rows: the last of those that stay take the places that are left below them."""
+        if not gone:
+            return
+        self._gone = out = set(gone)
+        size = self.size - len(gone)
+        targets = [row for row in out if row < size]
+        sources = [row for row in range(size, self.size) if row not in out]
+        if targets:
+            to, source = torch.tensor([targets, sources], device=self._pos.device)
+            for cache in self._caches:
+                cache.copy_rows(source, to, int(self.at[sources].max()))
+            for device in (self._token, self._pos, self._drawn, self._numbers):
+                device[to] = device[source]
+            for host in (self.at, self.count, self.budget, self.watched, self.stops, self.ids, self.logprobs):
+                host[targets] = host[sources]
+            for target, last in zip(targets, sources, strict=True):
+                self.jobs[target] = self.jobs[last]
+        del self.jobs[size:]
+        self._gone, self._groups = set(), None
+
+    def keep(self, row: int) -> Job:
+        """The job of a row, with the tokens it has so far."""
+        job, count = self.jobs[row], self.count[row]
+        job.ids = self.ids[row, :count].tolist()
+        job.logprobs = self.logprobs[row, :count].tolist() if job.request.logprobs else []
+        return job
+
+    def drain(self) -> list[Job]:
+        """Take all jobs out, with the tokens they have; nothing is asked of the device."""
+        jobs, self.jobs = [self.keep(row) for row in range(self.size) if row not in self._gone], []
+        return jobs
+
+    def _read(self, first: int, sequences: list[list[int]]) -> torch.Tensor:
+        """Prefill rows from ``first`` on, right-padded; returns the logits after the last token of each (count, V).
+
+        The head is computed at those positions only: a hook behind the last norm takes them out.
+        """
+        lengths = [len(sequence) for sequence in sequences]
+        padded = np.zeros((len(sequences), max(lengths)), dtype=np.int64)
+        for row, sequence in enumerate(sequences):
+            padded[row, : len(sequence)] = sequence
+        device = self._token.device
+        ids, ends = torch.from_numpy(padded).to(device), torch.tensor(lengths, device=device) - 1
+        which = torch.arange(len(sequences), device=device)
+        self._view.first, self._view.place = first, None
+        hook = self._model.transformer.ln_f.register_forward_hook(lambda _, __, out: out[which, ends][:, None])
+        try:
+            logits = self._model(ids, self._span[: ids.size(1)])  # (count, 1, V)
+        finally:
+            hook.remove()
+        self.fed += sum(lengths)
+        return logits[:, 0]
+
+    def _copy(self, copies: Sequence[Job]) -> None:
+        """New rows with the prompt of a sibling; the last token of the prompt is fed again by the next step."""
+        first, device = self.size, self._token.device
+        rows = {id(job.request): row for row, job in enumerate(self.jobs)}
+        sources = torch.tensor([rows[id(job.request)] for job in copies], device=device)
+        ends = [len(job.request.prompt) - 1 for job in copies]
+        new = torch.arange(first, first + len(copies), device=device)
+        for cache in self._caches:
+            cache.copy_rows(sources, new, max(ends))
+        self._take(copies, ends)
+        self._token[new] = torch.tensor([job.request.prompt[-1] for job in copies], device=device)
+
+    def _take(self, jobs: Sequence[Job], ends: Sequence[int]) -> None:
+        """Put jobs down in the next rows; ``ends`` are the positions of the last tokens they have."""
+        first, device = self.size, self._pos.device
+        rows = slice(first, first + len(jobs))
+        wide = max(self.stops.shape[1], *(len(job.request.stop_ids) for job in jobs))
+        self.stops = np.pad(self.stops, ((0, 0), (0, wide - self.stops.shape[1])), constant_values=-1)
+        self.stops[rows] = -1
+        numbers = np.zeros((len(jobs), self.length), dtype=np.float32)
+        for place, (job, end) in enumerate(zip(jobs, ends, strict=True)):
+            row, have, request = first + place, len(job.ids), job.request
+            self.at[row], self.count[row], self.budget[row], self.watched[row] = end, have, job.budget, job.watched
+            self.ids[row, :have], self.logprobs[row, :have] = job.ids, job.logprobs or 0
+            self.stops[row, : len(request.stop_ids)] = request.stop_ids
+            if request.temperature > 0:
+                numbers[place, : job.budget] = uniforms(*request.stream_of(job.sample), job.budget)
+        self._pos[rows] = torch.from_numpy(self.at[rows]).to(device)
+        self._drawn[rows] = torch.from_numpy(self.count[rows]).to(device)
+        if numbers.any():
+            self._numbers[rows] = torch.from_numpy(numbers).to(device)
+        self.jobs.extend(jobs)
+        self._groups = None
+
+    def _choose(self, rows: slice, logits: torch.Tensor, groups: Groups) -> None:
+        """Draw a token for ``rows``, put it down and move on."""
+        uniform = self._numbers[rows].gather(1, self._drawn[rows, None]).squeeze(1)
+        token = pick_each(logits, uniform, groups)
+        self._token[rows] = token
+        self._drawn[rows] += 1
+        self._pos[rows] += 1
+        self.at[rows] += 1
+        here = np.arange(rows.start, rows.stop)
+        if any(job.request.logprobs for job in self.jobs[rows]):
+            logits = logits.float()
+            logprob = logits.gather(1, token[:, None]).squeeze(1) - logits.logsumexp(dim=-1)
+            self.logprobs[here, self.count[rows]] = logprob.cpu().numpy()
+        self.ids[here, self.count[rows]] = token.cpu().numpy()
+        self.count[rows] += 1
