@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from tiny_checkpoint import LETTER, letter_records, write_letters, write_records
 from tokenizers import Tokenizer
@@ -19,11 +20,13 @@ from litgpt_zh.generate.load import load
 from litgpt_zh.instruct.stage import side_of
 from litgpt_zh.preference import sample as sample_module
 from litgpt_zh.preference.choose import Scored, best_worst, classic
+from litgpt_zh.preference.pairing import pair_samples
 from litgpt_zh.preference.requests import requests
-from litgpt_zh.preference.rewards import failure
+from litgpt_zh.preference.rewards import failure, measure
 from litgpt_zh.preference.sample import sample_pairs
 from litgpt_zh.prompts import ASSISTANT, USER, chat_prompt, story_request
 from litgpt_zh.stage import Manifest, UserError
+from litgpt_zh.translate.endpoint import Endpoint
 
 FAIR = {"margin": 0.2, "most": 2, "length_ratio": 0.8}
 
@@ -203,6 +206,46 @@ def test_pairs_of_a_model(checkpoint: Path, source: Path, tmp_path: Path) -> Non
     assert min(map(float, histograms["margin"])) >= 0.3
     example = json.loads((tmp_path / "out" / "examples.jsonl").read_text("utf-8").splitlines()[0])
     assert example["source"].startswith("reward ") and " over " in example["source"]
+
+
+def test_the_better_one_may_be_asked_to_be_no_less_surprising(checkpoint: Path, source: Path, tmp_path: Path) -> None:
+    """As many nats a token as the model itself says, in one pass over each side."""
+    model = load(checkpoint).model
+
+    def nats(prompt: list[int], answer: list[int]) -> float:
+        ids = torch.tensor([[*prompt, *[n for n in answer if n != 0]]])
+        with torch.no_grad():
+            logp = model(ids)[0, len(prompt) - 1 : -1].log_softmax(-1)
+        return -logp.gather(1, ids[0, len(prompt) :, None]).mean().item()
+
+    kept = {}
+    for name, rule in (("plain", None), ("ruled", ["surprise"])):
+        sampled(checkpoint, source, tmp_path / name, no_worse=rule, keep_samples=True)
+        loaded = load(checkpoint)
+        sound = [
+            (loaded.encode(prompt), chosen, rejected)
+            for prompt, chosen, rejected in pairs_of(tmp_path / name)
+            if failure(loaded.tokenizer.processor.decode(rejected), rejected[-1] == 0) is None
+        ]
+        found = [(nats(prompt, chosen), nats(prompt, rejected)) for prompt, chosen, rejected in sound]
+        kept[name] = [chosen >= rejected - 1e-4 for chosen, rejected in found]
+    assert all(kept["ruled"]) and len(kept["ruled"]) > 3 and not all(kept["plain"])
+    again = pair_samples(
+        checkpoint, tmp_path / "plain", tmp_path / "again", no_worse=["surprise"],
+        **{name: SETTINGS[name] for name in ("margin", "length_ratio", "band", "val_share", "weights")},  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert again.outputs["train_ids.npy"] == Manifest.read(tmp_path / "ruled").outputs["train_ids.npy"]
+
+
+def test_surprise_must_be_known(checkpoint: Path, source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="surprise compares samples of the model"):
+        sampled(checkpoint, source, tmp_path / "out", kind="classic", no_worse=["surprise"])
+    with pytest.raises(UserError, match="surprise needs the checkpoint's own samples"):
+        sampled(
+            checkpoint, source, tmp_path / "out", no_worse=["surprise"], endpoint=Endpoint("http://127.0.0.1:9/v1", "x")
+        )
+    with pytest.raises(UserError, match="do not say how probable"):
+        measure(Constraints(("铲子",)), "铲子。", {"surprise": 1.0})
 
 
 def test_validation_requests_go_along_with_their_own_stories(checkpoint: Path, source: Path, tmp_path: Path) -> None:

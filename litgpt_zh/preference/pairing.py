@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from litgpt_zh.instruct.writer import TOKENIZER
-from litgpt_zh.preference.rewards import BAND, WEIGHTS
+from litgpt_zh.preference.rewards import BAND, SURPRISE, WEIGHTS
 from litgpt_zh.preference.sample import Rules, fill, require, score
 from litgpt_zh.preference.samples import FILE, Answered, read_samples
 from litgpt_zh.preference.stage import STAGE, summary
@@ -42,7 +42,8 @@ def pair_samples(
         length_ratio: lengths of chosen and rejected differ by this factor at most.
         weights: part of the reward -> weight; every sample is scored again.
         band: characters of a story whose length is right.
-        no_worse: parts of the reward in which the chosen side must not be the worse one, such as repetition (best-worst).
+        no_worse: parts of the reward in which the chosen side must not be the worse one, such as repetition or surprise
+            (best-worst).
         val_share: share of the requests that go to validation.
         seed: of the split.
         overwrite: move a folder made with other settings aside instead of refusing.
@@ -77,7 +78,11 @@ def pair_samples(
 
             def rescored(answered: tuple) -> Answered:
                 request, prompt, samples = answered
-                return request, prompt, [score(request, s.ids, s.finished, loaded, rules) for s in samples]
+                return (
+                    request,
+                    prompt,
+                    [score(request, s.ids, s.finished, loaded, rules, s.parts.get(SURPRISE)) for s in samples],
+                )
 
             fill(stage, loaded, read_samples(samples_dir), answer, rules, sampled.counts["read"])
     print(f"{out_dir}: {summary(stage.counts)}; yield {stage.counts['yield']:.1%} of the requests")

@@ -7,7 +7,7 @@ are in no reward: they stay an honest judge of what the training did.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from litgpt_zh.constraints import Constraints, check, render
 from litgpt_zh.evaluate import figures
@@ -89,6 +89,15 @@ def copying(asked: Constraints, text: str) -> float:
     return 1 - sum(copied) / len(text) if text else 1.0
 
 
+def surprise(logprobs: Sequence[float]) -> float:
+    """1 minus the geometric mean of the probabilities of a sample's tokens, under the model that wrote it.
+
+    Args:
+        logprobs: of the tokens, nats; at least one.
+    """
+    return 1 - math.exp(min(0.0, sum(logprobs) / len(logprobs)))
+
+
 def _share(met: list[bool | None]) -> float:
     return sum(map(bool, met)) / len(met) if met else 1.0
 
@@ -102,7 +111,14 @@ PARTS: dict[str, Callable[[Constraints, str], float]] = {
     "repetition": repetition,
     "copying": copying,
 }
-"""Every part by its name in a weights dict."""
+"""Every part that is seen from the text, by its name in a weights dict."""
+SURPRISE = "surprise"
+"""The part that the sampler knows, see ``surprise``.
+
+Pairs whose better side is also what the model finds more likely sharpen the model: it learns to be sure, and the true
+stories become less likely. ``no_worse: [surprise]`` leaves them out.
+"""
+NAMES = (*PARTS, SURPRISE)
 
 WEIGHTS = {
     "words": 0.5, "sentence": 0.1, "dialogue": 0.1, "ending": 0.1, "length": 0.05, "repetition": 0.1, "copying": 0.05,
@@ -134,12 +150,12 @@ def require_weights(weights: Mapping[str, float]) -> None:
         UserError: an unknown part, a weight that is not a finite number of 0 or more, or none above 0.
     """
     for name, weight in weights.items():
-        if name not in PARTS:
-            raise UserError(f"weights: no part {name!r}; choose from {', '.join(PARTS)}")
+        if name not in NAMES:
+            raise UserError(f"weights: no part {name!r}; choose from {', '.join(NAMES)}")
         if not (math.isfinite(weight) and weight >= 0):
             raise UserError(f"weights: {name}: {weight}; choose a number of 0 or more")
     if not sum(weights.values()) > 0:
-        raise UserError(f"weights: none is above 0; weigh one of {', '.join(PARTS)} at least")
+        raise UserError(f"weights: none is above 0; weigh one of {', '.join(NAMES)} at least")
 
 
 def combine(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
@@ -156,9 +172,21 @@ def combine(values: Mapping[str, float], weights: Mapping[str, float]) -> float:
 
 
 def measure(
-    asked: Constraints, text: str, weights: Mapping[str, float], band: tuple[int, int] = BAND
+    asked: Constraints,
+    text: str,
+    weights: Mapping[str, float],
+    band: tuple[int, int] = BAND,
+    surprised: float | None = None,
 ) -> dict[str, float]:
-    """The value of every part that ``weights`` names; ``band`` is that of ``length``."""
+    """The value of every part that ``weights`` names; ``band`` is that of ``length``, ``surprised`` that of ``surprise``.
+
+    Raises:
+        UserError: see ``require_weights``; ``surprise`` is weighed, but not known.
+    """
     require_weights(weights)
-    own = {"length": lambda asked, text: length(asked, text, band)}
+    if SURPRISE in weights and surprised is None:
+        raise UserError(
+            "surprise: these samples do not say how probable they were; sample again with it, or leave it out"
+        )
+    own = {"length": lambda asked, text: length(asked, text, band), SURPRISE: lambda asked, text: surprised}
     return {name: (own.get(name) or PARTS[name])(asked, text) for name in weights}

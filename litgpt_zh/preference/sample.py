@@ -20,7 +20,7 @@ from litgpt_zh.instruct.formats import Bad
 from litgpt_zh.instruct.writer import TOKENIZER
 from litgpt_zh.preference.choose import Scored, best_worst, classic, graded
 from litgpt_zh.preference.requests import Request, requests
-from litgpt_zh.preference.rewards import BAND, PARTS, WEIGHTS, combine, measure, require_weights
+from litgpt_zh.preference.rewards import BAND, NAMES, SURPRISE, WEIGHTS, combine, measure, require_weights, surprise
 from litgpt_zh.preference.samples import Answered, kept
 from litgpt_zh.preference.stage import STAGE, check, refuse_empty, summary, take, unfit
 from litgpt_zh.preference.writer import EncodedRecord, PairWriter
@@ -109,7 +109,8 @@ def sample_pairs(
         length_ratio: lengths of chosen and rejected differ by this factor at most.
         weights: part of the reward -> weight; see litgpt_zh/preference/rewards.py.
         band: characters of a story whose length is right.
-        no_worse: parts of the reward in which the chosen side must not be the worse one, such as repetition (best-worst).
+        no_worse: parts of the reward in which the chosen side must not be the worse one, such as repetition or surprise
+            (best-worst).
         prompt_fields: share of the requests that show each field, as in ``litgpt-zh instructions``.
         temperature: of sampling; 1 is the model's own distribution.
         top_k: sample among so many tokens; by default all.
@@ -153,6 +154,9 @@ def sample_pairs(
         **later, **({"keep_samples": True} if keep_samples else {}),
     }  # fmt: skip
     require(settings)
+    surprising = SURPRISE in (*rules.weights, *rules.no_worse)
+    if surprising and endpoint:
+        raise UserError("sample_pairs: surprise needs the checkpoint's own samples; an endpoint does not say it")
     server = _server(endpoint, temperature, top_k, max_new_tokens)
     settings |= {"endpoint": server.identity()} if server else {}
 
@@ -181,9 +185,8 @@ def sample_pairs(
                 def answer(chunk: list[Request | None], first: int) -> list[Answered]:
                     if server:
                         return keep(first, _asked(chunk, loaded, first, rules, served))
-                    return keep(
-                        first, _answered(chunk, loaded, seed, first, rules, {**decoding, "batch_size": batch_size})
-                    )
+                    how = {**decoding, "batch_size": batch_size, "logprobs": surprising or keep_samples}
+                    return keep(first, _answered(chunk, loaded, seed, first, rules, how))
 
                 fill(stage, loaded, wanted(), answer, rules, count)
                 if server:
@@ -200,8 +203,10 @@ def require(settings: dict[str, Any]) -> None:
     """
     check({"val_share": settings["val_share"], "seed": settings["seed"]})
     require_weights(settings["weights"])
-    if unknown := sorted(set(settings.get("no_worse", ())) - PARTS.keys()):
-        raise UserError(f"sample_pairs: --no_worse: there is no part {unknown[0]}; choose from {', '.join(PARTS)}")
+    if unknown := sorted(set(settings.get("no_worse", ())) - set(NAMES)):
+        raise UserError(f"sample_pairs: --no_worse: there is no part {unknown[0]}; choose from {', '.join(NAMES)}")
+    if settings["kind"] == "classic" and SURPRISE in (*settings["weights"], *settings.get("no_worse", ())):
+        raise UserError("sample_pairs: surprise compares samples of the model; --kind classic has a story on one side")
     require_shares("prompt_fields", settings.get("fields"))
     low_samples = 1 if settings["kind"] == "classic" else 2
     for name, low, high in (
@@ -269,7 +274,10 @@ def _answered(
         elif n not in kept:
             results.append("prompt too long")
         else:
-            scored = [score(request, a.ids, a.finished, loaded, rules) for a in islice(answers, rules.samples)]
+            scored = [
+                score(request, a.ids, a.finished, loaded, rules, surprise(a.logprobs) if a.logprobs else None)
+                for a in islice(answers, rules.samples)
+            ]
             results.append((request, kept[n], scored))
     return results
 
@@ -313,14 +321,22 @@ def _seed(seed: int, request: int, sample: int) -> int:
     return xxhash.xxh3_64_intdigest(f"{seed}:{request}:{sample}".encode())
 
 
-def score(request: Request, ids: Sequence[int], finished: bool, loaded: Loaded, rules: Rules) -> Scored:
+def score(
+    request: Request,
+    ids: Sequence[int],
+    finished: bool,
+    loaded: Loaded,
+    rules: Rules,
+    surprised: float | None = None,
+) -> Scored:
     """A sample with its reward; one with a failure has none (0)."""
     text = loaded.tokenizer.processor.decode(list(ids), skip_special_tokens=False)
     sample = Scored(tuple(ids), text, finished, 0.0)
     if sample.failure:
         return sample
-    parts = measure(request.asked, text, rules.weights | dict.fromkeys(rules.no_worse, 1.0), rules.band)
-    return Scored(sample.ids, text, finished, combine(parts, rules.weights), parts)
+    parts = measure(request.asked, text, rules.weights | dict.fromkeys(rules.no_worse, 1.0), rules.band, surprised)
+    known = {} if surprised is None else {SURPRISE: surprised}
+    return Scored(sample.ids, text, finished, combine(parts, rules.weights), parts | known)
 
 
 def _paired(

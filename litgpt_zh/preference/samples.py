@@ -1,7 +1,8 @@
 """All samples of a run of ``sample_pairs``, kept in ``samples.jsonl``: sampled once, paired or picked from in many ways.
 
 One line a request, in their order: ``asked`` (the constraints), ``story`` (the record's own), ``group``, ``prompt`` (ids), and
-``samples``: ``reward`` (under the weights of that run), ``finished``, ``text``, ``ids``. A request without samples has
+``samples``: ``reward`` (under the weights of that run), ``finished``, ``text``, ``ids``, ``surprise`` (of those without a
+failure, where the model here wrote them). A request without samples has
 ``left_out`` with the reason instead.
 """
 
@@ -19,6 +20,7 @@ from typing import IO, Any
 from litgpt_zh.constraints import Constraints
 from litgpt_zh.preference.choose import Scored
 from litgpt_zh.preference.requests import Request
+from litgpt_zh.preference.rewards import SURPRISE
 from litgpt_zh.prompts import chat_prompt, story_request
 from litgpt_zh.stage import UserError
 
@@ -70,7 +72,9 @@ def _line(answer: Answered) -> dict[str, Any]:
         "group": request.group,
         "prompt": prompt,
         "samples": [
-            {"reward": round(s.reward, 4), "finished": s.finished, "text": s.text, "ids": s.ids} for s in samples
+            {"reward": round(s.reward, 4), "finished": s.finished, "text": s.text, "ids": s.ids}
+            | ({SURPRISE: s.parts[SURPRISE]} if SURPRISE in s.parts else {})
+            for s in samples
         ],
     }
 
@@ -93,5 +97,8 @@ def read_samples(folder: Path) -> Iterator[Answered]:
 def _answered(found: dict[str, Any]) -> Answered:
     asked = Constraints.of(found["asked"])
     request = Request(asked, chat_prompt([("user", story_request(asked))]), found["story"], found["group"])
-    samples = [Scored(tuple(s["ids"]), s["text"], s["finished"], s["reward"]) for s in found["samples"]]
+    samples = [
+        Scored(tuple(s["ids"]), s["text"], s["finished"], s["reward"], {SURPRISE: s[SURPRISE]} if SURPRISE in s else {})
+        for s in found["samples"]
+    ]
     return request, found["prompt"], samples
