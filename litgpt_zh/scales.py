@@ -34,11 +34,11 @@ class Scale:
     """Plots of the story world; all where empty."""
     precision: str = "32-true"
     vocab_size: int = 6656
-    rounds: int = 2
+    rounds: int = 3
     """Of preference optimisation on the model's own samples."""
     requests: int = 1000
     """New ones in each of these rounds."""
-    preference_lr: float = 1e-4
+    preference_lr: float = 1.5e-4
     preference_batch: int = 16
     score: int = 200
 
@@ -237,18 +237,30 @@ def _online(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
         "pairs": {
             "count": scale.requests,
             "samples": 8,
-            "margin": 0.1,
+            # a word more is worth as much as no repetition at all; and not what the model is sure of anyway
+            "weights": {
+                "words": 1.0,
+                "repetition": 1.0,
+                "sentence": 0.2,
+                "dialogue": 0.2,
+                "ending": 0.2,
+                "copying": 0.1,
+            },
+            "margin": 0.06,
             "prompt_fields": SHOWN,
             "batch_size": 128,
             "world_seed": 2_000_003 + seed,
             **plots,
             # no sample of a toy ends by itself, so none could be chosen
-            **({"kind": "classic", "length_ratio": 0.1, "val_share": 0.3, "max_new_tokens": 60} if toy else {}),
+            **(
+                {"kind": "classic", "length_ratio": 0.1, "val_share": 0.3, "max_new_tokens": 60}
+                if toy
+                else {"no_worse": ["surprise"]}
+            ),
         },
         "gate": {"count": 8 if toy else 400, "seed": 3_000_017 + seed, **plots},
         "train": {
-            # not bf16-mixed: at the beginning of DPO its rounding is as large as what a pair differs by
-            "precision": "bf16-mixed" if scale.name == "gpu" else "32-true",
+            "precision": scale.precision,
             "devices": 1,
             "logger_name": "csv",
             "data": {
