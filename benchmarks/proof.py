@@ -43,7 +43,8 @@ OK = True
 SETTINGS: dict[str, Any] = {
     # of the first round and of each later one
     "pairs": {
-        "count": 800, "samples": 8, "margin": 0.15, "val_share": 0.05, "batch_size": 128,
+        "count": 800, "samples": 8, "margin": 0.06, "val_share": 0.05, "batch_size": 128, "no_worse": ["surprise"],
+        "weights": {"words": 1.0, "repetition": 1.0, "sentence": 0.2, "dialogue": 0.2, "ending": 0.2, "copying": 0.1},
         "prompt_fields": scales.SHOWN,  # as quickstart's SFT shows them
     },
     "rounds": 3,
@@ -53,13 +54,12 @@ SETTINGS: dict[str, Any] = {
     "held_out": 400,
     # seeds of the story world: of the pairs (plus the seed of the run), of the gate, of the table
     "worlds": {"pairs": 31_000_000, "gate": 32_000_000, "held_out": 33_000_000},
-    "train": {"global_batch_size": 32, "micro_batch_size": 16},
-    # bfloat16 rounds by as much as a pair's margin is worth at the beginning
-    "precision": "32-true",
+    "train": {"global_batch_size": 16, "micro_batch_size": 16},
+    "precision": "bf16-mixed",
     # no guards while training: the table is to show what each arm does; the rounds have their gate
     "preference": {"guard": False},
     # data: settings of the data class; each arm has its own learning rate and epochs
-    "dpo": {"data": {"loss": "rpo", "beta": 0.3, "nll_weight": 0.2}, "lr": 5e-5, "epochs": 1},
+    "dpo": {"data": {"loss": "dpo", "beta": 0.3}, "lr": 1.5e-4, "epochs": 1},
     "simpo": {"data": {"loss": "simpo", "beta": 2.5, "gamma": 1.25}, "lr": 2e-5, "epochs": 1},
     "kto": {"data": {"loss": "kto", "beta": 0.3}, "lr": 2e-5, "epochs": 1},
     "sft": {"data": {}, "lr": 1e-4, "epochs": 1},
@@ -68,7 +68,7 @@ SETTINGS: dict[str, Any] = {
 QUICK: dict[str, Any] = {
     "pairs": {
         "count": 48, "samples": 6, "margin": 0.3, "length_ratio": 0.5, "band": [1, 60], "val_share": 0.3,
-        "weights": {"words": 1.0}, "batch_size": 128,
+        "weights": {"words": 1.0}, "batch_size": 128, "no_worse": [],
     },
     "rounds": 2,
     "gate": {
@@ -192,8 +192,8 @@ class Proof:
         if arm in ("simpo", "kto"):
             return self.train(arm, arm, {"pairs_dir": first}, seed)
         if arm == "classic":
-            taken = inspect.signature(pair_samples).parameters
-            rules = {name: value for name, value in self.settings["pairs"].items() if name in taken}
+            taken = inspect.signature(pair_samples).parameters.keys()
+            rules = {name: value for name, value in self.settings["pairs"].items() if name in taken - {"no_worse"}}
             given = {"checkpoint_dir": self.checkpoint, "samples_dir": first, "kind": "classic", **rules}
             self.run("pair_samples", given | own, f"seed-{seed}-{arm}")
             return self.train("dpo", arm, {"pairs_dir": folder / arm / "data"}, seed)
