@@ -19,7 +19,7 @@ from litgpt_zh.corpus.world import generate
 from litgpt_zh.generate.load import load
 from litgpt_zh.instruct.stage import side_of
 from litgpt_zh.preference import sample as sample_module
-from litgpt_zh.preference.choose import Scored, best_worst, classic
+from litgpt_zh.preference.choose import Balance, Scored, best_worst, classic
 from litgpt_zh.preference.pairing import pair_samples
 from litgpt_zh.preference.requests import requests
 from litgpt_zh.preference.rewards import failure, measure
@@ -70,15 +70,22 @@ def test_a_failure_is_never_chosen_but_may_be_rejected() -> None:
     assert best_worst([empty, scored(0.6)], **FAIR) == ([], "rewards too close")
 
 
-def test_the_better_one_may_be_asked_to_be_no_worse_in_a_part() -> None:
+def test_together_the_better_sides_may_be_asked_to_be_no_worse_in_a_part() -> None:
     def repeating(reward: float, repetition: float) -> Scored:
         return replace(scored(reward), parts={"words": reward, "repetition": repetition})
 
-    samples = [repeating(0.9, 0.7), repeating(0.2, 0.8), repeating(0.3, 0.7)]
-    assert best_worst(samples, **FAIR)[0] == [(0, 1)]
-    assert best_worst(samples, **FAIR, no_worse=("repetition",))[0] == [(0, 2)]
-    assert best_worst(samples[:2], **FAIR, no_worse=("repetition",)) == ([], "better only at the cost of repetition")
-    assert best_worst([samples[0], scored(0.0, finished=False)], **FAIR, no_worse=("repetition",))[0] == [(0, 1)]
+    balance = Balance({"repetition": 0.0})
+    costly, free = [repeating(0.9, 0.5), repeating(0.2, 0.75)], [repeating(0.9, 0.75), repeating(0.2, 0.5)]
+    refused = ([], "would make all pairs worse in repetition")
+    assert best_worst(costly, **FAIR, balance=balance) == refused and balance.sums == {"repetition": 0.0}
+    assert best_worst([*costly, repeating(0.3, 0.5)], **FAIR, balance=balance)[0] == [
+        (0, 2)
+    ]  # another one that is free
+    assert best_worst(free, **FAIR, balance=balance)[0] == [(0, 1)] and balance.sums == {"repetition": 0.25}
+    assert best_worst(costly, **FAIR, balance=balance)[0] == [(0, 1)]  # paid for by the one before
+    assert balance.sums == {"repetition": 0.0} and best_worst(costly, **FAIR, balance=balance) == refused
+    failed = scored(0.0, finished=False)
+    assert best_worst([costly[0], failed], **FAIR, balance=balance)[0] == [(0, 1)]
 
 
 def test_classic_rejects_any_other_sample() -> None:
@@ -208,30 +215,29 @@ def test_pairs_of_a_model(checkpoint: Path, source: Path, tmp_path: Path) -> Non
     assert example["source"].startswith("reward ") and " over " in example["source"]
 
 
-def test_the_better_one_may_be_asked_to_be_no_less_surprising(checkpoint: Path, source: Path, tmp_path: Path) -> None:
+def test_together_the_better_sides_are_no_less_surprising(checkpoint: Path, source: Path, tmp_path: Path) -> None:
     """As many nats a token as the model itself says, in one pass over each side."""
     model = load(checkpoint).model
 
-    def nats(prompt: list[int], answer: list[int]) -> float:
+    def surprise_of(prompt: list[int], answer: list[int]) -> float:
         ids = torch.tensor([[*prompt, *[n for n in answer if n != 0]]])
         with torch.no_grad():
             logp = model(ids)[0, len(prompt) - 1 : -1].log_softmax(-1)
-        return -logp.gather(1, ids[0, len(prompt) :, None]).mean().item()
+        return 1 - logp.gather(1, ids[0, len(prompt) :, None]).mean().exp().item()
 
-    kept = {}
+    sums = {}
     for name, rule in (("plain", None), ("ruled", ["surprise"])):
-        sampled(checkpoint, source, tmp_path / name, no_worse=rule, keep_samples=True)
-        loaded = load(checkpoint)
-        sound = [
-            (loaded.encode(prompt), chosen, rejected)
-            for prompt, chosen, rejected in pairs_of(tmp_path / name)
-            if failure(loaded.tokenizer.processor.decode(rejected), rejected[-1] == 0) is None
-        ]
-        found = [(nats(prompt, chosen), nats(prompt, rejected)) for prompt, chosen, rejected in sound]
-        kept[name] = [chosen >= rejected - 1e-4 for chosen, rejected in found]
-    assert all(kept["ruled"]) and len(kept["ruled"]) > 3 and not all(kept["plain"])
+        sampled(checkpoint, source, tmp_path / name, no_worse=rule, keep_samples=True, seed=0)
+        loaded, differences = load(checkpoint), []
+        for prompt, chosen, rejected in pairs_of(tmp_path / name):
+            if failure(loaded.tokenizer.processor.decode(rejected), rejected[-1] == 0) is None:
+                ids = loaded.encode(prompt)
+                differences.append(surprise_of(ids, chosen) - surprise_of(ids, rejected))
+        sums[name] = sum(differences)
+    assert sums["plain"] < 0 and sums["ruled"] > -1e-4
+    assert "would make all pairs worse in surprise" in Manifest.read(tmp_path / "ruled").counts["dropped"]
     again = pair_samples(
-        checkpoint, tmp_path / "plain", tmp_path / "again", no_worse=["surprise"],
+        checkpoint, tmp_path / "plain", tmp_path / "again", no_worse=["surprise"], seed=0,
         **{name: SETTINGS[name] for name in ("margin", "length_ratio", "band", "val_share", "weights")},  # type: ignore[arg-type]
     )  # fmt: skip
     assert again.outputs["train_ids.npy"] == Manifest.read(tmp_path / "ruled").outputs["train_ids.npy"]
@@ -268,8 +274,9 @@ def test_a_sample_that_met_the_cap_gets_no_end(checkpoint: Path, source: Path, t
 
 def test_the_same_in_every_run_and_after_a_stop(checkpoint: Path, source: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(sample_module, "CHUNK", 7)
-    whole = sampled(checkpoint, source, tmp_path / "whole")
-    assert sampled(checkpoint, source, tmp_path / "other", batch_size=5).outputs == whole.outputs
+    rule = ["surprise", "repetition"]
+    whole = sampled(checkpoint, source, tmp_path / "whole", no_worse=rule)
+    assert sampled(checkpoint, source, tmp_path / "other", batch_size=5, no_worse=rule).outputs == whole.outputs
     original, commits = sample_module.PairWriter.commit, 0
 
     def stopping(writer: sample_module.PairWriter) -> None:
@@ -281,9 +288,9 @@ def test_the_same_in_every_run_and_after_a_stop(checkpoint: Path, source: Path, 
 
     monkeypatch.setattr(sample_module.PairWriter, "commit", stopping)
     with pytest.raises(KeyboardInterrupt):
-        sampled(checkpoint, source, tmp_path / "stopped")
+        sampled(checkpoint, source, tmp_path / "stopped", no_worse=rule)
     commits = 10
-    again = sampled(checkpoint, source, tmp_path / "stopped")
+    again = sampled(checkpoint, source, tmp_path / "stopped", no_worse=rule)
     assert again.outputs == whole.outputs and again.counts == whole.counts
     assert sampled(checkpoint, source, tmp_path / "another", seed=1).outputs != whole.outputs
 

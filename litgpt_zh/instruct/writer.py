@@ -40,6 +40,7 @@ class State:
     sizes: dict[str, int] = field(default_factory=dict)
     examples: list[list[Any]] = field(default_factory=list)
     histograms: dict[str, dict[str, int]] = field(default_factory=dict)
+    sums: dict[str, float] = field(default_factory=dict)
 
 
 class Writer:

@@ -30,8 +30,31 @@ class Scored:
         return failure(self.text, self.finished)
 
 
+class Balance:
+    """Keeps the chosen sides of all pairs together from being worse in some parts than the rejected ones.
+
+    What the pairs do not teach on average, the model does not learn; to ask it of every single pair would leave out many more.
+
+    Args:
+        sums: part -> chosen minus rejected, added up over the pairs so far; changed in place.
+    """
+
+    def __init__(self, sums: dict[str, float]) -> None:
+        self.sums = sums
+
+    def admit(self, chosen: Scored, rejected: Scored) -> bool:
+        """Add a pair, unless a sum would then be below 0. A rejected side with a failure has no parts, and costs nothing."""
+        if not rejected.parts:
+            return True
+        after = {part: total + chosen.parts[part] - rejected.parts[part] for part, total in self.sums.items()}
+        if any(total < min(0.0, self.sums[part]) for part, total in after.items()):
+            return False
+        self.sums.update(after)
+        return True
+
+
 def best_worst(
-    samples: Sequence[Scored], *, margin: float, most: int, length_ratio: float, no_worse: Sequence[str] = ()
+    samples: Sequence[Scored], *, margin: float, most: int, length_ratio: float, balance: Balance | None = None
 ) -> tuple[list[tuple[int, int]], str | None]:
     """Pairs (chosen, rejected) of sample numbers: the best with the worst that suits it, then the next best.
 
@@ -44,8 +67,7 @@ def best_worst(
         margin: above 0.
         most: pairs at most.
         length_ratio: in (0, 1].
-        no_worse: parts of the reward in which the chosen side must not be the worse one, however good it is otherwise: what
-            the pairs do not teach on average, the model does not learn. A rejected side with a failure has no parts.
+        balance: what the pairs of all requests must keep.
 
     Returns:
         The pairs, and why there is none.
@@ -68,14 +90,14 @@ def best_worst(
             if not fits(samples[chosen], samples[rejected], length_ratio):
                 continue
             alike = True
-            if all(samples[chosen].parts[p] >= samples[rejected].parts.get(p, 0.0) for p in no_worse):
+            if balance is None or balance.admit(samples[chosen], samples[rejected]):
                 pairs.append((chosen, rejected))
                 used |= {chosen, rejected}
                 break
     if pairs:
         return pairs, None
-    if alike:
-        return [], f"better only at the cost of {', '.join(no_worse)}"
+    if alike and balance:
+        return [], f"would make all pairs worse in {' or '.join(balance.sums)}"
     return [], "lengths too far apart" if apart else "rewards too close"
 
 

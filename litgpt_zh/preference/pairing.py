@@ -42,8 +42,8 @@ def pair_samples(
         length_ratio: lengths of chosen and rejected differ by this factor at most.
         weights: part of the reward -> weight; every sample is scored again.
         band: characters of a story whose length is right.
-        no_worse: parts of the reward in which the chosen side must not be the worse one, such as repetition or surprise
-            (best-worst).
+        no_worse: parts of the reward, such as repetition or surprise, in which the chosen sides of all pairs together must
+            not be worse than the rejected ones: a pair that would make them so is left out (best-worst).
         val_share: share of the requests that go to validation.
         seed: of the split.
         overwrite: move a folder made with other settings aside instead of refusing.

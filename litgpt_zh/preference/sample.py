@@ -18,7 +18,7 @@ from litgpt_zh.constraints import require_shares
 from litgpt_zh.instruct.encode import Encoder
 from litgpt_zh.instruct.formats import Bad
 from litgpt_zh.instruct.writer import TOKENIZER
-from litgpt_zh.preference.choose import Scored, best_worst, classic, graded
+from litgpt_zh.preference.choose import Balance, Scored, best_worst, classic, graded
 from litgpt_zh.preference.requests import Request, requests
 from litgpt_zh.preference.rewards import BAND, NAMES, SURPRISE, WEIGHTS, combine, measure, require_weights, surprise
 from litgpt_zh.preference.samples import Answered, kept
@@ -109,8 +109,8 @@ def sample_pairs(
         length_ratio: lengths of chosen and rejected differ by this factor at most.
         weights: part of the reward -> weight; see litgpt_zh/preference/rewards.py.
         band: characters of a story whose length is right.
-        no_worse: parts of the reward in which the chosen side must not be the worse one, such as repetition or surprise
-            (best-worst).
+        no_worse: parts of the reward, such as repetition or surprise, in which the chosen sides of all pairs together must
+            not be worse than the rejected ones: a pair that would make them so is left out (best-worst).
         prompt_fields: share of the requests that show each field, as in ``litgpt-zh instructions``.
         temperature: of sampling; 1 is the model's own distribution.
         top_k: sample among so many tokens; by default all.
@@ -231,16 +231,18 @@ def fill(
     settings, encoder = stage.manifest.settings, Encoder(stage.folder)
     writer = PairWriter(stage.folder, rules.form, resume=stage.resumed)
     seen = {name: Counter(counts) for name, counts in writer.state.histograms.items()}
+    balance = Balance(dict.fromkeys(rules.no_worse, 0.0) | writer.state.sums)
     with progress(count, desc="requests", unit="request", scale=False) as bar:
         bar.update(writer.state.read)
         wanted = islice(wanted, writer.state.read, None)
         while chunk := list(islice(wanted, CHUNK)):
             for number, answers in enumerate(answer(chunk, writer.state.read), start=writer.state.read + 1):
-                results = answers if isinstance(answers, str) else _paired(*answers, loaded, rules, seen)
+                results = answers if isinstance(answers, str) else _paired(*answers, loaded, rules, seen, balance)
                 for result in [Bad("request", number, results)] if isinstance(results, str) else results:
                     take(result, writer, settings)
             writer.state.read += len(chunk)
             writer.state.histograms = {name: dict(counts) for name, counts in seen.items()}
+            writer.state.sums = dict(balance.sums)
             writer.commit()
             bar.update(len(chunk))
     histograms = {name: _ordered(counts) for name, counts in writer.state.histograms.items()}
@@ -340,7 +342,13 @@ def score(
 
 
 def _paired(
-    request: Request, prompt: list[int], samples: list[Scored], loaded: Loaded, rules: Rules, seen: dict[str, Counter]
+    request: Request,
+    prompt: list[int],
+    samples: list[Scored],
+    loaded: Loaded,
+    rules: Rules,
+    seen: dict[str, Counter],
+    balance: Balance,
 ) -> list[EncodedRecord] | str:
     """The pairs of a request, or why it has none; counts what was seen."""
     _count(seen, "sample_reward", [f"{s.reward:.1f}" for s in samples])
@@ -356,7 +364,7 @@ def _paired(
         pairs = [(story, samples[n]) for n in rejected]
     else:
         numbers, reason = best_worst(
-            samples, margin=rules.margin, most=most, length_ratio=ratio, no_worse=rules.no_worse
+            samples, margin=rules.margin, most=most, length_ratio=ratio, balance=balance if rules.no_worse else None
         )
         pairs = [(samples[a], samples[b]) for a, b in numbers]
     if reason:
