@@ -34,11 +34,11 @@ class Scale:
     """Plots of the story world; all where empty."""
     precision: str = "32-true"
     vocab_size: int = 6656
-    rounds: int = 3
+    rounds: int = 2
     """Of preference optimisation on the model's own samples."""
     requests: int = 1000
     """New ones in each of these rounds."""
-    preference_lr: float = 1.5e-4
+    preference_lr: float = 1e-4
     preference_batch: int = 16
     score: int = 200
 
@@ -237,16 +237,7 @@ def _online(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
         "pairs": {
             "count": scale.requests,
             "samples": 8,
-            # a word more is worth as much as no repetition at all; and not what the model is sure of anyway
-            "weights": {
-                "words": 1.0,
-                "repetition": 1.0,
-                "sentence": 0.2,
-                "dialogue": 0.2,
-                "ending": 0.2,
-                "copying": 0.1,
-            },
-            "margin": 0.06,
+            "margin": 0.1,
             "prompt_fields": SHOWN,
             "batch_size": 128,
             "world_seed": 2_000_003 + seed,
@@ -255,7 +246,7 @@ def _online(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
             **(
                 {"kind": "classic", "length_ratio": 0.1, "val_share": 0.3, "max_new_tokens": 60}
                 if toy
-                else {"no_worse": ["surprise"]}
+                else {"no_worse": ["repetition", "surprise"]}
             ),
         },
         "gate": {"count": 8 if toy else 400, "seed": 3_000_017 + seed, **plots},
@@ -265,7 +256,7 @@ def _online(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
             "logger_name": "csv",
             "data": {
                 "class_path": "litgpt_zh.preference.data.Preference",
-                "init_args": {"loss": "dpo", "beta": 0.3} | ({"check_sft": False, "guard": False} if toy else {}),
+                "init_args": {"loss": "dpo", "beta": 0.1} | ({"check_sft": False, "guard": False} if toy else {}),
             },
             "train": {
                 "global_batch_size": scale.preference_batch,
