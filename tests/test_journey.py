@@ -218,7 +218,7 @@ def shrink(recipes: Path) -> None:
             "pairs": {
                 "source": "data/corpus", "count": 40, "samples": 2, "kind": "classic", "length_ratio": 0.1, "val_share": 0.3,
                 "max_new_tokens": 20,
-            },
+            },  # a toy ends no story by itself, so none of its samples could be the better one
             "gate": {"corpus_dir": "data/corpus", "count": 4, "max_new_tokens": 20},
         },
     }  # fmt: skip
