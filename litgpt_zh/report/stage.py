@@ -9,6 +9,7 @@ from typing import Any
 
 from litgpt_zh.evaluate.page import highlighted
 from litgpt_zh.language import Language, language
+from litgpt_zh.pages import templates
 from litgpt_zh.report.recorded import Run, Stage, Training, read_run
 from litgpt_zh.report.wording import counted, duration, number, words
 from litgpt_zh.stage import disk_errors, write_text
@@ -45,17 +46,9 @@ def report(run_dir: Path, out: Path | None = None, language: Language = "auto") 
 
 def render(run: Run, choice: str = "auto") -> str:
     """The page as a string."""
-    import jinja2
-
     chosen = language(choice)
     say = words(chosen)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = templates(Path(__file__).parent)
     environment.filters["number"] = number
     return environment.get_template("page.html").render(
         say=say,
