@@ -211,7 +211,7 @@ def pretrain_recipe(home: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-KNOWN = [1e-7, 3e-3, 1e4]
+KNOWN = [1e-7, 3e-3, 1e30]
 """Nothing is learnt, something is learnt, everything is lost."""
 
 
@@ -223,7 +223,7 @@ def swept(home: Path, base: Path) -> Path:
         patch.setattr(trial_module, "_process", made.process)
         patch.setattr(sys, "argv", ["litgpt-zh"])
         sweep(written(home / "for-sft", sft_recipe(home, base)), out, steps=12, values=KNOWN, language="zh")
-    assert made.ran == ["lr-0.003", "lr-1e-07", "lr-10000"] or made.ran == ["lr-0.003", "lr-10000", "lr-1e-07"]
+    assert made.ran == ["lr-0.003", "lr-1e-07", "lr-1e+30"] or made.ran == ["lr-0.003", "lr-1e+30", "lr-1e-07"]
     return out
 
 
@@ -231,8 +231,8 @@ def test_the_known_winner_wins(swept: Path) -> None:
     result = json.loads((swept / "sweep.json").read_text("utf-8"))
     assert result["best"]["values"] == {RATE: 0.003} and result["edge"] is None and result["vertex"] is None
     states = {row["name"]: (row["state"], row["figure"] is None) for row in result["trials"]}
-    assert states == {"lr-0.003": ("finished", False), "lr-1e-07": ("finished", False), "lr-10000": ("diverged", True)}
-    assert next(row["reason"] for row in result["trials"] if row["name"] == "lr-10000")
+    assert states == {"lr-0.003": ("finished", False), "lr-1e-07": ("finished", False), "lr-1e+30": ("diverged", True)}
+    assert next(row["reason"] for row in result["trials"] if row["name"] == "lr-1e+30")
     finished = [row for row in result["trials"] if row["state"] == "finished"]
     assert [row["steps"] for row in finished] == [12, 12] and result["told_apart"] is None
 
@@ -250,7 +250,7 @@ def test_every_trial_is_a_complete_short_schedule(swept: Path) -> None:
 
 def test_weights_are_not_kept_and_numbers_are(swept: Path) -> None:
     assert not [p for p in swept.rglob("*") if p.suffix == ".pth"] and not list(swept.rglob("step-*"))
-    for name in ("lr-0.003", "lr-1e-07", "lr-10000"):
+    for name in ("lr-0.003", "lr-1e-07", "lr-1e+30"):
         assert (swept / "trials" / name / "metrics.jsonl").is_file()
     record = json.loads((swept / "trials/run.json").read_text("utf-8"))
     assert all("finetune_full --config" in stage["command"] for stage in record["stages"])
@@ -263,7 +263,7 @@ def test_the_page_shows_both_plots(swept: Path) -> None:
     assert "推荐 optimizer.init_args.lr 0.003" in text and "发散" in text and "override.yaml" in text
     result = json.loads((swept / "sweep.json").read_text("utf-8"))
     shown = page.table(result)
-    assert [line.split()[0] for line in shown.splitlines()[1:4]] == ["lr-1e-07", "lr-0.003", "lr-10000"]
+    assert [line.split()[0] for line in shown.splitlines()[1:4]] == ["lr-1e-07", "lr-0.003", "lr-1e+30"]
 
 
 def test_a_second_call_does_nothing(home: Path, swept: Path, inline: Inline, capsys) -> None:
@@ -345,18 +345,18 @@ def test_a_trial_that_fails_ends_the_sweep_and_says_which(home: Path, base: Path
 def test_every_trial_diverged(home: Path, base: Path, tmp_path: Path, inline: Inline) -> None:
     recipe = written(tmp_path, sft_recipe(home, base))
     with pytest.raises(UserError, match="every trial has diverged"):
-        sweep(recipe, tmp_path / "out", steps=10, values=[1e7, 1e8], extend=1)
-    assert len(inline.ran) == 3 and "lr-1e+06" in inline.ran
+        sweep(recipe, tmp_path / "out", steps=10, values=[1e30, 1e31], extend=1)
+    assert len(inline.ran) == 3 and "lr-1e+29" in inline.ran
     assert not (tmp_path / "out/override.yaml").exists()
 
 
 def test_pretraining(home: Path, tmp_path: Path, inline: Inline) -> None:
     recipe = written(tmp_path, pretrain_recipe(home))
-    sweep(recipe, tmp_path / "out", steps=10, values=[1e-6, 1e-2, 1e25], extend=0)
+    sweep(recipe, tmp_path / "out", steps=10, values=[1e-6, 1e-2, 1e30], extend=0)
     result = json.loads((tmp_path / "out/sweep.json").read_text("utf-8"))
     assert result["command"] == "pretrain" and result["best"]["name"] == "lr-0.01"
     rows = {row["name"]: row for row in result["trials"]}
-    assert rows["lr-1e+25"]["state"] == "diverged" and rows["lr-0.01"]["steps"] == 10
+    assert rows["lr-1e+30"]["state"] == "diverged" and rows["lr-0.01"]["steps"] == 10
     trial = yaml.safe_load((tmp_path / "out/trials/recipes/lr-0.01.yaml").read_text("utf-8"))
     assert trial["train"]["max_tokens"] == 10 * 8 * runs.BLOCK and trial["train"]["lr_warmup_steps"] == 1
 
