@@ -59,6 +59,7 @@ def render(run: Run, choice: str = "auto") -> str:
         machine=_machine(run.info.get("machine")),
         synthetic=_is_synthetic(run),
         tiles=_tiles(run, say, chosen),
+        sweep=_sweep(run, chosen),
         stages=[_row(stage, chosen) for stage in run.stages],
         curves=_curves(run, say),
         timelines=_timelines(run, say),
@@ -122,6 +123,15 @@ def _named(counts: dict[str, Any], chosen: str) -> list[tuple[str, str]]:
         if isinstance(n, (int, float)) and not isinstance(n, bool)
     ]
     return [(label, number(n)) for label, n in plain if label]
+
+
+def _sweep(run: Run, chosen: str) -> dict[str, Any] | None:
+    """Title, verdict and plot of a sweep."""
+    if run.sweep is None:
+        return None
+    from litgpt_zh.sweep import page
+
+    return page.section(run.sweep, chosen)
 
 
 def _curves(run: Run, say: dict[str, str]) -> list[tuple[str, list[str]]]:

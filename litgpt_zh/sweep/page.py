@@ -64,18 +64,27 @@ def render(result: Result, losses: Losses, choice: str = "auto") -> str:
     ]  # fmt: skip
     return templates(Path(__file__).parent).get_template("page.html").render(
         say=say,
-        title=say["title"].format(key=", ".join([result["key"], *result["also"]])),
+        **section(result, chosen),
         head=say["head"].format(command=result["command"], recipe=result["recipe"], steps=steps),
-        verdict=verdict(result, chosen),
         figure=say["figure"].format(metric=result["metric"], key=result["key"]),
         figure_note=say["figure_note"] if scale else "",
-        figures=[valley(result, say) if scale else ranking(result)],
-        scale=scale,
         curves=_curves(result, losses, say),
         metric=result["metric"],
         rows=rows,
         use=f"litgpt {result['command']} --config {result['recipe']} --config override.yaml",
     )  # fmt: skip
+
+
+def section(result: Result, choice: str = "auto") -> dict[str, Any]:
+    """What a page shows at least: ``title``, ``verdict``, and ``plot`` in a block of the class ``shape``."""
+    say = words(language(choice))
+    scale = is_scale([trial["values"][result["key"]] for trial in result["trials"]])
+    return {
+        "title": say["title"].format(key=", ".join([result["key"], *result["also"]])),
+        "verdict": verdict(result, choice),
+        "plot": valley(result, say) if scale else ranking(result),
+        "shape": "plots" if scale else "picture wide",
+    }
 
 
 def valley(result: Result, say: Mapping[str, str]) -> str:
