@@ -36,9 +36,10 @@ def short(recipe: Recipe, steps: int | None) -> dict[str, Any]:
     Raises:
         UserError: pretraining data whose block size is not known.
     """
+    pretraining = recipes.command_of(recipe) == "pretrain"
     changes = {
         "train.save_interval": None, "eval.interval": NEVER, "eval.initial_validation": False,
-        "eval.final_validation": True,
+        "eval.final_validation": pretraining,  # our finetuning loop has its own
     }  # fmt: skip
     if steps is None:
         return changes
@@ -48,7 +49,7 @@ def short(recipe: Recipe, steps: int | None) -> dict[str, Any]:
     if "lr_warmup_fraction" in given:
         changes["train.lr_warmup_fraction"] = None
     changes["train.log_interval"] = max(1, min(given.get("log_interval") or 1, steps // 20))
-    if recipes.command_of(recipe) != "pretrain":
+    if not pretraining:
         return changes | {"train.max_steps": steps}
     block = Manifest.read(recipes.at(recipe, "data.init_args.tokens_dir") or "data/tokens").settings["block_size"]
     return changes | {"train.max_tokens": steps * int(recipes.default(recipe, "train.global_batch_size")) * block}
