@@ -51,6 +51,7 @@ def test_edges_by_hand() -> None:
     assert grid.edge([True, False], True) is None  # no order
     assert grid.beyond(values, "low") == 1e-5 and grid.beyond(values, "high") == 0.1
     assert grid.beyond([1e-3, 3.16e-3], "high") == pytest.approx(0.00999, abs=1e-5)
+    assert grid.beyond([1e-3, 1e-2, 1e-2], "high") == 0.1  # tried with two values of another setting
 
 
 def test_the_parabola_by_hand() -> None:

@@ -36,7 +36,7 @@ def edge(values: Sequence[Any], best: Any) -> Literal["low", "high"] | None:
 
 def beyond(values: Sequence[float], side: str) -> float:
     """The next value of a geometric grid beyond one of its ends."""
-    first, second = sorted(values)[:2] if side == "low" else sorted(values, reverse=True)[:2]
+    first, second = sorted(set(values), reverse=side == "high")[:2]
     return _digits(first * first / second, 3)
 
 

@@ -91,9 +91,8 @@ def sweep(
     settings = _with_optimizer(recipes.read(recipe, such_as="recipes/pretrain.yaml"))
     require_ours(settings)
     chosen = _values(settings, key, values, seeds, extend)
-    others = {name: list(given) for name, given in (also or {}).items()}
     run = Sweep(
-        settings, out_dir, None if {key, *others} & set(LENGTHS) else steps, key, chosen, others, metric,
+        settings, out_dir, None if {key, *(also or ())} & set(LENGTHS) else steps, key, chosen, also or {}, metric,
         1 if direction == "min" else -1, extend if key.endswith(".lr") else 0, seeds, keep_weights,
     )  # fmt: skip
     run.check()
@@ -102,8 +101,6 @@ def sweep(
         if is_made(out_dir, plan):
             print(f"{out_dir}: already finished with these settings; nothing to do")
         else:
-            if steps is not None and run.steps is None:
-                print("the setting sets the length itself, so every trial runs in full")
             run.go(lock)
             _finish(run, recipe, plan, language)
     print(page.table(json.loads((out_dir / "sweep.json").read_text(encoding="utf-8"))))
@@ -212,6 +209,8 @@ class Sweep:
 
     def go(self, lock: int) -> None:
         """Run the grid, then beyond its end while the best stands there, then the two best with other seeds."""
+        if self.steps is None:
+            print("every trial runs in full, as long as its recipe says", flush=True)
         for values in self.combinations():
             self.run(values, lock)
         for _ in range(self.extend):

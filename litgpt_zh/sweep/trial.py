@@ -24,7 +24,10 @@ NEVER = 10**9
 """Steps between validations: there is one, at the end."""
 POLL = 1.0
 """Seconds between two looks at a running trial."""
+PATIENCE = 30.0
+"""Seconds a trial that is to end is given."""
 CLIMB = 1.5
+"""How far above others a loss is suspicious."""
 
 
 def short(recipe: Recipe, steps: int | None) -> dict[str, Any]:
@@ -178,8 +181,7 @@ class Watch:
                     return process.wait(POLL)
                 if self.look():
                     print(f"{self.folder.name}: stopped; {self.reason}", flush=True)
-                    process.terminate()
-                    return process.wait()
+                    return _end(process)
 
     def look(self) -> str:
         self.reason = objection(runlog.read(self.folder / "metrics.jsonl"), self.best, self.warmup)
@@ -194,8 +196,17 @@ def _process(argv: list[str], environment: dict[str, str], lock: int) -> Iterato
         yield process
     finally:
         if process.poll() is None:
-            process.terminate()
-            process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """Ask it to end, and see to it that it does."""
+    process.terminate()
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def require_ours(recipe: Recipe) -> None:
