@@ -52,9 +52,10 @@ STEPS = (
     Step("pretrain", "pretrain"),
     Step("sft-data", "instructions"),
     Step("sft", "finetune_full"),
+    Step("online", "online"),
     Step("evaluate", "evaluate_stories"),
 )
-"""The walk as far as it is built; translation and preference stages join here."""
+"""The walk; translated data joins by naming its folder in recipes/sft-data.yaml."""
 
 
 def quickstart(
@@ -65,7 +66,8 @@ def quickstart(
     """From nothing to a Chinese story model you can talk to, on this machine, in minutes.
 
     Makes stories with the built-in story world (synthetic: not TinyStories), trains a tokenizer on them, packs them,
-    pretrains a model, tunes it on instructions, scores it and writes a report. Stop it anywhere: the same command goes on.
+    pretrains a model, tunes it on instructions, lets it learn from its own samples which of them did what was asked (DPO),
+    scores it and writes a report. Stop it anywhere: the same command goes on.
 
     Args:
         out_dir: folder of the run; everything is in there, the recipes too.
@@ -172,9 +174,9 @@ def walk(
 
 
 def output_of(recipe: Path) -> Path:
-    """The folder a recipe makes (of a training: its ``final/``)."""
-    out_dir = Path(yaml.safe_load(recipe.read_text(encoding="utf-8"))["out_dir"])
-    return out_dir / "final" if "train" in yaml.safe_load(recipe.read_text(encoding="utf-8")) else out_dir
+    """The folder a recipe makes (of a training, in rounds too: its ``final/``)."""
+    settings = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    return Path(settings["out_dir"]) / "final" if "train" in settings else Path(settings["out_dir"])
 
 
 def is_finished(folder: Path) -> bool:
@@ -220,8 +222,9 @@ def _finish(out_dir: Path) -> None:
 
     record = json.loads((out_dir / "run.json").read_text(encoding="utf-8"))
     folders = {stage["name"]: out_dir / stage["folder"] for stage in record["stages"]}
-    chat = f"litgpt-zh chat {os.path.relpath(folders['sft'])}"
-    record["next"] = [chat, f"litgpt chat {os.path.relpath(folders['sft'])}", "docs/"]
+    model = os.path.relpath(folders["online"])
+    chat = f"litgpt-zh chat {model}"
+    record["next"] = [chat, f"litgpt chat {model}", f"litgpt-zh export {model} --out_dir out/hf", "docs/"]
     write_text(out_dir / "run.json", json.dumps(record, ensure_ascii=False, indent=1))
     page = report(out_dir)
     _show_stories(folders["evaluate"])
@@ -232,14 +235,17 @@ def _finish(out_dir: Path) -> None:
 
 
 def _show_stories(folder: Path, count: int = 3) -> None:
+    """Stories of the last model, and what share of the requests each model met."""
     score = json.loads((folder / "score.json").read_text(encoding="utf-8"))
-    for sample in score.get("samples", [])[:count]:
+    cards = [score, *score.get("others", [])]
+    for sample in cards[-1].get("samples", [])[:count]:
         print(f"\n词汇：{'，'.join(sample['words'])}\n{sample['text']}")
-    print()
-    for name in ("words_all", "words_all_shuffled", "finished"):
-        value = score["figures"].get(name)
-        if value:
-            print(f"  {name:<20} {value['value']:6.1%}  [{value['low']:.1%}, {value['high']:.1%}]")
+    for card in cards:
+        print(f"\n{card['name']}")
+        for name in ("words_all", "words_all_shuffled", "finished"):
+            value = card["figures"].get(name)
+            if value:
+                print(f"  {name:<20} {value['value']:6.1%}  [{value['low']:.1%}, {value['high']:.1%}]")
 
 
 def _scale() -> str:

@@ -34,6 +34,12 @@ class Scale:
     """Plots of the story world; all where empty."""
     precision: str = "32-true"
     vocab_size: int = 6656
+    rounds: int = 2
+    """Of preference optimisation on the model's own samples."""
+    requests: int = 1000
+    """New ones in each of these rounds."""
+    preference_lr: float = 1e-4
+    preference_batch: int = 16
     score: int = 200
 
 
@@ -58,6 +64,7 @@ SCALES = {
         stories=400, block_size=256, micro_batch=4, global_batch=8,
         pretrain_tokens=4 * 8 * 256, pretrain_optimizer=_muon(0.02),
         sft_drills=16, sft_records=64, sft_batch=16, sft_optimizer=_muon(0.01), score=8, vocab_size=4096,
+        rounds=1, requests=24, preference_batch=4,
     ),
     "cpu": Scale(
         name="cpu", model="zh-tinystories-2m", minutes="双核 CPU 约 20 分钟", minutes_en="about 20 minutes on 2 cores",
@@ -71,7 +78,7 @@ SCALES = {
         stories=300_000, block_size=512, micro_batch=32, global_batch=64,
         pretrain_tokens=60_000_000, pretrain_optimizer=_adamw(1e-3, 0.1),
         sft_drills=20_000, sft_records=60_000, sft_batch=64, sft_optimizer=_adamw(3e-4, 0.0), word_weight=2.0,
-        precision="bf16-mixed",
+        precision="bf16-mixed", requests=2000, preference_lr=1e-5, preference_batch=32,
     ),
 }  # fmt: skip
 
@@ -104,8 +111,10 @@ def recipes(scale: Scale, run: Path, seed: int) -> dict[str, str]:
         "pretrain": _pretrain(scale, run, seed),
         "sft-data": _sft_data(scale, run, seed),
         "sft": _sft(scale, run, seed),
+        "online": _online(scale, run, seed),
         "evaluate": {
-            "checkpoint_dir": run / "sft" / "final",
+            "checkpoint_dir": [run / "sft" / "final", run / "online" / "final"],
+            "train_dir": run / "corpus",
             "out_dir": run / "score",
             "count": scale.score,
             "seed": 1_000_003 + seed,  # never a seed of the training corpus
@@ -209,10 +218,54 @@ def _sft(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
             "epochs": 1,
             "lr_warmup_steps": max(1, steps // 50),
             "log_interval": max(1, steps // 50),
-            "save_interval": max(1, steps // 4),
+            "save_interval": max(1, steps // 20),  # half a minute on 2 cores
         },
         "eval": {"interval": max(1, steps // 4), "max_new_tokens": 120, "max_iters": 10},
         "optimizer": scale.sft_optimizer,
+    }
+
+
+def _online(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
+    """The model's own samples teach it which of them did what was asked: rounds of DPO, each behind a gate."""
+    plots = {"plots": scale.plots} if scale.plots else {}
+    toy = scale.name == "tiny"  # what it writes is no story yet: nothing is expected of it
+    return {
+        "checkpoint_dir": run / "sft" / "final",
+        "out_dir": run / "online",
+        "rounds": scale.rounds,
+        "seed": seed,
+        "pairs": {
+            "count": scale.requests,
+            "samples": 8,
+            "margin": 0.1,
+            "prompt_fields": SHOWN,
+            "batch_size": 128,
+            "world_seed": 2_000_003 + seed,
+            **plots,
+            # no sample of a toy ends by itself, so none could be chosen
+            **({"kind": "classic", "length_ratio": 0.1, "val_share": 0.3, "max_new_tokens": 60} if toy else {}),
+        },
+        "gate": {"count": 8 if toy else 400, "seed": 3_000_017 + seed, **plots},
+        "train": {
+            # not bf16-mixed: at the beginning of DPO its rounding is as large as what a pair differs by
+            "precision": "bf16-mixed" if scale.name == "gpu" else "32-true",
+            "devices": 1,
+            "logger_name": "csv",
+            "data": {
+                "class_path": "litgpt_zh.preference.data.Preference",
+                "init_args": {"loss": "dpo", "beta": 0.3} | ({"check_sft": False, "guard": False} if toy else {}),
+            },
+            "train": {
+                "global_batch_size": scale.preference_batch,
+                "micro_batch_size": min(scale.preference_batch, 16),
+                "epochs": 1,
+                "lr_warmup_steps": 5,
+                "log_interval": 10,
+                "save_interval": 50,
+            },
+            "eval": {"interval": 50, "max_new_tokens": 60, "max_iters": 10},
+            "optimizer": _adamw(scale.preference_lr, 0.0),
+        },
     }
 
 

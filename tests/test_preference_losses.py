@@ -146,9 +146,9 @@ def test_the_table_says_what_each_loss_needs() -> None:
 
     for name, loss in LOSSES.items():
         parameters = list(inspect.signature(loss.function).parameters)
-        assert loss.labels or parameters == ["pairs", *loss.settings], name
-        if loss.labels:
+        if loss.labels or loss.graded:
             continue
+        assert parameters == ["pairs", *loss.settings], name
         s = torch.tensor([-10.0])
         needed = Pairs(s, s - 1, torch.tensor([5]), torch.tensor([5]), *((s, s) if loss.reference else (None, None)))
         other = Pairs(s, s - 1, torch.tensor([10]), torch.tensor([2]), needed.ref_chosen, needed.ref_rejected)

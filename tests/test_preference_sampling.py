@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,17 @@ def test_a_failure_is_never_chosen_but_may_be_rejected() -> None:
     assert best_worst([cut, scored(0.6)], **FAIR)[0] == [(1, 0)]
     empty = scored(0.0, text="")
     assert best_worst([empty, scored(0.6)], **FAIR) == ([], "rewards too close")
+
+
+def test_the_better_one_may_be_asked_to_be_no_worse_in_a_part() -> None:
+    def repeating(reward: float, repetition: float) -> Scored:
+        return replace(scored(reward), parts={"words": reward, "repetition": repetition})
+
+    samples = [repeating(0.9, 0.7), repeating(0.2, 0.8), repeating(0.3, 0.7)]
+    assert best_worst(samples, **FAIR)[0] == [(0, 1)]
+    assert best_worst(samples, **FAIR, no_worse=("repetition",))[0] == [(0, 2)]
+    assert best_worst(samples[:2], **FAIR, no_worse=("repetition",)) == ([], "better only at the cost of repetition")
+    assert best_worst([samples[0], scored(0.0, finished=False)], **FAIR, no_worse=("repetition",))[0] == [(0, 1)]
 
 
 def test_classic_rejects_any_other_sample() -> None:

@@ -27,7 +27,7 @@ from litgpt_zh.preference.stage import pairs
 from litgpt_zh.stage import Manifest, UserError
 
 home, base, no_compile = runs.home, runs.base, runs.no_compile
-PAIRED = [name for name, loss in LOSSES.items() if not loss.labels]
+PAIRED = [name for name, loss in LOSSES.items() if not (loss.labels or loss.graded)]
 TRL_NAMES = {
     "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen", "logps/rejected",
     "nll_loss",
@@ -257,6 +257,12 @@ def test_a_policy_that_is_not_its_reference_is_refused(dpo: Any, tmp_path: Path)
         shutil.rmtree(folder)
     with pytest.raises(UserError, match=r"margin is 0\.0\d+ nats \(at most 0\.001\)"):
         dpo("run")
+
+
+def test_the_first_margin_is_nothing_in_lower_precision_too(dpo: Any, tmp_path: Path) -> None:
+    """The reference is computed in the micro batches of training: batches of other shapes round otherwise."""
+    dpo("run", precision="bf16-mixed", train={"epochs": 1, "micro_batch_size": 3})
+    assert runlog.read(tmp_path / "run" / "metrics.jsonl")[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
 
 
 def test_low_precision_weights_are_warned_of(dpo: Any, capsys) -> None:

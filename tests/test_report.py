@@ -121,12 +121,22 @@ def fake_run(folder: Path) -> Path:
         "met": {"word:<script>": True, "word:帆船": True, "word:石头": False, "feature:转折": None},
     }  # fmt: skip
     score = {
-        "count": 200, "model": "zh-tinystories-2m", "figures": figures, "reference": figures, "samples": [sample, missed, sample],
+        "name": "sft", "count": 200, "model": "zh-tinystories-2m", "figures": figures, "reference": figures, "samples": [sample, missed, sample],
         "bits": {"bits_per_character": _rate(1.71, 1.66, 1.77)},
     }  # fmt: skip
+    tuned = {"words_all": _rate(0.85, 0.8, 0.9), "repetition_4": 0.029}
+    score["others"] = [{**score, "name": "online", "figures": figures | tuned}]
     _json(folder / "score.json", score)
-    names = ["corpus", "tokenizer", "tokens", "pretrain", "sft-data", "sft"]
-    folders = {"pretrain": "pretrain/final"}
+    rounds = [
+        {
+            "round": n, "pairs": 1500 // n, "before": 0.74, "after": after, "gain": _rate(0.05, 0.01, 0.09),
+            "nll_rise": 0.0123, "accepted": not reasons, "reasons": reasons,
+        }
+        for n, after, reasons in ((1, 0.85, []), (2, 0.86, ["repetition 0.0400 (at most 0.0350)"]))
+    ]  # fmt: skip
+    _json(folder / "online" / "final" / "manifest.json", _manifest("online", {"rounds": 2}, {"rounds": rounds}, 300.0))
+    names = ["corpus", "tokenizer", "tokens", "pretrain", "sft-data", "sft", "online"]
+    folders = {"pretrain": "pretrain/final", "online": "online/final"}
     stages = [
         {"name": n, "folder": folders.get(n, n), "command": f"litgpt-zh {n} --config recipes/{n}.yaml"} for n in names
     ]
@@ -174,6 +184,10 @@ def test_whole_page(tmp_path, capsys):
         "19,612",
         "exact duplicate 371",
         "74.0%",
+        "85.0%",
+        "74.0% → 85.0%",
+        "+0.0123",
+        "repetition 0.0400 (at most 0.0350)",
         "1.2%",
         "98.5%",
         "30 分 04 秒",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from litgpt_zh.preference.rewards import failure
 
@@ -13,12 +14,16 @@ NO_CHOICE = ("empty", "broken")
 
 @dataclass(frozen=True)
 class Scored:
-    """A sample: its ids (without the one that ends it), its text, whether it ended by itself, its reward in [0, 1]."""
+    """A sample: its ids (without the one that ends it), its text, whether it ended by itself, its reward in [0, 1].
+
+    ``parts``: what the reward is made of, each in [0, 1]; empty where the sample has a failure.
+    """
 
     ids: tuple[int, ...]
     text: str
     finished: bool
     reward: float
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def failure(self) -> str | None:
@@ -26,7 +31,7 @@ class Scored:
 
 
 def best_worst(
-    samples: Sequence[Scored], *, margin: float, most: int, length_ratio: float
+    samples: Sequence[Scored], *, margin: float, most: int, length_ratio: float, no_worse: Sequence[str] = ()
 ) -> tuple[list[tuple[int, int]], str | None]:
     """Pairs (chosen, rejected) of sample numbers: the best with the worst that suits it, then the next best.
 
@@ -39,6 +44,8 @@ def best_worst(
         margin: above 0.
         most: pairs at most.
         length_ratio: in (0, 1].
+        no_worse: parts of the reward in which the chosen side must not be the worse one, however good it is otherwise: what
+            the pairs do not teach on average, the model does not learn. A rejected side with a failure has no parts.
 
     Returns:
         The pairs, and why there is none.
@@ -50,7 +57,7 @@ def best_worst(
         return [], "no sample without a failure"
     pairs: list[tuple[int, int]] = []
     used: set[int] = set()
-    apart = False
+    apart = alike = False
     for chosen in good:
         if chosen in used or len(pairs) == most:
             continue
@@ -58,13 +65,37 @@ def best_worst(
             if rejected in used or samples[chosen].reward - samples[rejected].reward < margin:
                 continue
             apart = True
-            if fits(samples[chosen], samples[rejected], length_ratio):
+            if not fits(samples[chosen], samples[rejected], length_ratio):
+                continue
+            alike = True
+            if all(samples[chosen].parts[p] >= samples[rejected].parts.get(p, 0.0) for p in no_worse):
                 pairs.append((chosen, rejected))
                 used |= {chosen, rejected}
                 break
     if pairs:
         return pairs, None
+    if alike:
+        return [], f"better only at the cost of {', '.join(no_worse)}"
     return [], "lengths too far apart" if apart else "rewards too close"
+
+
+def advantages(rewards: Sequence[float]) -> list[float]:
+    """(reward - mean) / standard deviation, within the samples of one request (arXiv 2402.03300, section 4.1.2).
+
+    Args:
+        rewards: not all equal.
+    """
+    mean, deviation = statistics.fmean(rewards), statistics.pstdev(rewards)
+    return [(reward - mean) / deviation for reward in rewards]
+
+
+def graded(samples: Sequence[Scored], *, margin: float) -> tuple[list[tuple[int, float]], str | None]:
+    """Sample numbers with their advantages, or why there are none; the best and the worst are ``margin`` apart at least."""
+    usable = [n for n, s in enumerate(samples) if s.failure not in NO_CHOICE]
+    rewards = [samples[n].reward for n in usable]
+    if len(rewards) < 2 or max(rewards) - min(rewards) < margin:
+        return [], "rewards too close"
+    return list(zip(usable, advantages(rewards), strict=True)), None
 
 
 def classic(

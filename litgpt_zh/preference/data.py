@@ -16,7 +16,7 @@ from litgpt_zh.preference.stage import STAGE
 from litgpt_zh.stage import Manifest, UserError
 
 _LOW = ("label_smoothing", "gamma", "nll_weight")
-_POSITIVE = ("beta", "desirable_weight", "undesirable_weight")
+_POSITIVE = ("beta", "desirable_weight", "undesirable_weight", "epsilon")
 LEAST = 4
 """Answers in a global batch, for KTO: of fewer, z says nothing (arXiv 2402.01306)."""
 
@@ -27,8 +27,9 @@ class Preference(TokenisedRecords):
 
     pairs_dir: Path = Path("data/pairs")
     """A folder made by ``litgpt-zh pairs`` or ``litgpt-zh sample_pairs``."""
-    loss: Literal["dpo", "cdpo", "robust", "hinge", "ipo", "simpo", "orpo", "rpo", "kto"] = "dpo"
-    """Formulas and papers: ``litgpt_zh/preference/losses.py``. ``kto`` takes single answers with labels as well as pairs."""
+    loss: Literal["dpo", "cdpo", "robust", "hinge", "ipo", "simpo", "orpo", "rpo", "kto", "grpo"] = "dpo"
+    """Formulas and papers: ``litgpt_zh/preference/losses.py``. ``kto`` takes single answers with labels as well as pairs,
+    ``grpo`` all samples of a request with their advantages (``sample_pairs --kind graded``)."""
     beta: float | None = None
     """How strongly the model is held to the reference; by default a value to start from, as ``LOSSES`` has it."""
     label_smoothing: float | None = None
@@ -41,6 +42,8 @@ class Preference(TokenisedRecords):
     """kto: weight of the wanted answers."""
     undesirable_weight: float | None = None
     """kto: weight of the unwanted answers."""
+    epsilon: float | None = None
+    """grpo: how far the ratio of new to old probability (a token's, in the geometric mean) may move from 1."""
     guard: bool = True
     """Compare the model at every validation with what it was before training, on held-out requests; where a limit below is
     passed, stop and go back to the last good validation. False turns them all off."""
@@ -128,20 +131,28 @@ class Preference(TokenisedRecords):
     def open(self, folder: Path, side: str, processor: Any) -> PairRecords:
         """
         Raises:
-            UserError: the folder holds single answers with labels, and the loss learns from pairs.
+            UserError: the folder holds something else than what the loss learns from.
         """
-        if _form(folder) == "pairs":
-            return PairRecords(folder, side, processor)
-        if not LOSSES[self.loss].labels:
+        form, kind = _form(folder), LOSSES[self.loss]
+        if kind.graded != (form == "graded"):
+            raise UserError(
+                f"{folder}: holds {form} records, loss {self.loss} learns from "
+                + (
+                    "graded ones; run `litgpt-zh sample_pairs` with --kind graded"
+                    if kind.graded
+                    else "others; use grpo"
+                )
+            )
+        if form == "unpaired" and not kind.labels:
             raise UserError(
                 f"{folder}: holds single answers, not pairs; use data.loss: kto, or run `litgpt-zh pairs` with --form pairs"
             )
-        return AnswerRecords(folder, side, processor)
+        return (PairRecords if form == "pairs" else AnswerRecords)(folder, side, processor)
 
     def collator(self, records: PairRecords) -> PairCollate:
         return PairCollate(records)
 
 
 def _form(folder: Path) -> str:
-    """``pairs`` or ``unpaired``."""
+    """``pairs``, ``unpaired`` or ``graded``."""
     return Manifest.read(folder).settings["form"]

@@ -78,7 +78,7 @@ class PairRecords(Dataset):
 
 
 class AnswerRecords(PairRecords):
-    """One side of single answers with a label."""
+    """One side of single answers with a label, or with an advantage."""
 
     names = ("completion",)
 
@@ -87,7 +87,7 @@ class AnswerRecords(PairRecords):
         self.labels = np.load(folder / f"{side}_labels.npy", allow_pickle=False)  # (records,)
 
     def wanted(self, index: int) -> list[bool]:
-        return [bool(self.labels[index])]
+        return [bool(self.labels[index] > 0)]
 
 
 class PairCollate:

@@ -76,24 +76,20 @@ class Labelled(Preferred):
             f"1.33: data.desirable_weight {fit:.2g} to {fit * 4 / 3:.2g}"
         )
 
-    def _known(self, side: str, micro: dict[str, Any]) -> torch.Tensor:
-        """The reference's log-probabilities of the answers of a micro batch, (sides * B,)."""
-        assert self.reference is not None
-        return self.reference[side][micro["index"]].T.reshape(-1)
-
     @torch.no_grad()
     def begin_step(self, model: Any, micros: list[dict[str, Any]]) -> None:
         """z of the global batch."""
-        numbers = [number for micro in micros for number in micro["index"].tolist()]
+        groups = [micro["index"].tolist() for micro in micros]
         model.eval()  # no dropout, so nothing is drawn
-        self.kl = self._kl(model, "train", numbers, len(micros[0]["index"]), self.run.epoch)
+        self.kl = self._kl(model, "train", groups, self.run.epoch)
         model.train()
 
-    def _kl(self, model: Any, side: str, numbers: list[int], micro_batch: int, epoch: int = 0) -> torch.Tensor:
+    def _kl(self, model: Any, side: str, groups: list[list[int]], epoch: int = 0) -> torch.Tensor:
         assert self.reference is not None
         collate = self.data.collator(self.data.train_dataset if side == "train" else self.data.test_dataset)
-        policy = logps(self.fabric, model, collate, numbers, micro_batch, self.partners[side][epoch])
-        known = self.reference[f"{side}_kl"][epoch, torch.tensor(numbers, device=self.kl.device)]
+        policy = logps(self.fabric, model, collate, groups, self.partners[side][epoch])
+        numbers = torch.tensor([number for group in groups for number in group], device=self.kl.device)
+        known = self.reference[f"{side}_kl"][epoch, numbers]
         return kto_kl(torch.from_numpy(policy).to(known.device), known)
 
     def count(self, micros: list[dict[str, Any]]) -> int:
@@ -103,7 +99,7 @@ class Labelled(Preferred):
     def loss(self, model: Any, micro: dict[str, Any]) -> tuple[torch.Tensor, Metrics]:
         """Between 0 and the answers' weights, summed over the answers of the micro batch."""
         sums, _ = completion_logps(model, micro["input_ids"], micro["labels"])
-        known = self._known("train", micro)
+        known = self.known("train", micro)
         self.require_start(sums - known)
         return self._summed_answers(sums, known, micro["wanted"], self.kl)
 
@@ -129,14 +125,14 @@ class Labelled(Preferred):
     def validate(self, fabric: Any, model: Any, loader: Any, max_iters: int) -> Metrics:
         """As in training, z and the means over all the validation answers that ``max_iters`` allows."""
         seen: list[tuple[torch.Tensor, ...]] = []
-        numbers: list[int] = []
+        groups: list[list[int]] = []
         for number, batch in enumerate(loader):
             if number >= max_iters:
                 break
             policy, _ = completion_logps(model, batch["input_ids"], batch["labels"])
-            seen.append((policy, self._known("val", batch), batch["wanted"]))
-            numbers += batch["index"].tolist()
-        kl = self._kl(model, "val", numbers, self.data.batch_size)
+            seen.append((policy, self.known("val", batch), batch["wanted"]))
+            groups.append(batch["index"].tolist())
+        kl = self._kl(model, "val", groups)
         policy, known, wanted = (torch.cat(parts) for parts in zip(*seen, strict=True))
         loss, sums = self._summed_answers(policy, known, wanted, kl)
         means = {"loss": loss / len(wanted), **self.means(sums, len(wanted))}

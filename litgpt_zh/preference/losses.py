@@ -155,6 +155,27 @@ def kto_kl(policy: Tensor, reference: Tensor) -> Tensor:
     return (policy - reference).mean().detach().clamp(min=0)
 
 
+def grpo(policy: Tensor, reference: Tensor, tokens: Tensor, advantages: Tensor, epsilon: float) -> Tensor:
+    """-min(q A, clip(q, 1-e, 1+e) A), q = exp((s - s_ref) / n): every answer stands alone with its advantage A.
+
+    GRPO's objective (arXiv 2402.03300, eq. 3) with the ratio of whole answers of GSPO (arXiv 2507.18071, eq. 5 and 7), which
+    needs sums only; the reference is the model that wrote the answers, and there is no further KL term. TRL:
+    ``GRPOConfig(importance_sampling_level="sequence", beta=0, loss_type="grpo")``.
+
+    Args:
+        policy: s, (B,).
+        reference: s_ref, (B,).
+        tokens: n, (B,).
+        advantages: A, (B,), see ``choose.advantages``.
+        epsilon: how far q may move from 1 before an answer teaches no more.
+
+    Returns:
+        (B,).
+    """
+    ratio = torch.exp((policy - reference) / tokens)
+    return -torch.minimum(ratio * advantages, ratio.clamp(1 - epsilon, 1 + epsilon) * advantages)
+
+
 def log1mexp(x: Tensor) -> Tensor:
     """log(1 - exp(x)) for x < 0, exact near 0 and far from it (Maechler 2012)."""
     near = x > -math.log(2)
@@ -174,6 +195,8 @@ class Loss:
     lengths: bool
     labels: bool = False
     """Single answers with a label, instead of pairs."""
+    graded: bool = False
+    """Single answers with an advantage."""
 
 
 LOSSES = {
@@ -192,6 +215,7 @@ LOSSES = {
         lengths=False,
         labels=True,
     ),
+    "grpo": Loss(grpo, {"epsilon": 0.2}, reference=True, lengths=True, graded=True),
 }
 """Every loss by its name in a recipe."""
 

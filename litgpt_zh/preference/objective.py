@@ -30,9 +30,11 @@ START = {"32-true": 1e-3}
 
 def train_with(data: Any, module: ModuleType, main: Callable[..., Any], arguments: dict[str, Any]) -> None:
     """Run litgpt's finetune ``main`` over ``data`` (a ``Preference``); see ``finetune.run.train_with``."""
+    from litgpt_zh.preference.graded import Graded
     from litgpt_zh.preference.kto import Labelled
 
-    objective = Labelled(data) if LOSSES[data.loss].labels else Preferred(data)
+    kind = LOSSES[data.loss]
+    objective = Labelled(data) if kind.labels else Graded(data) if kind.graded else Preferred(data)
     run.train_with(data, objective, module, main, arguments)
 
 
@@ -121,6 +123,11 @@ class Preferred(Objective):
         chosen_tokens, rejected_tokens = tokens.chunk(2)
         known = self.reference[side][micro["index"]].unbind(1) if self.reference is not None else (None, None)
         return Pairs(chosen, rejected, chosen_tokens, rejected_tokens, *known)
+
+    def known(self, side: str, micro: dict[str, Any]) -> torch.Tensor:
+        """The reference's log-probabilities of the answers of a micro batch, (sides * B,)."""
+        assert self.reference is not None
+        return self.reference[side][micro["index"]].T.reshape(-1)
 
     def count(self, micros: list[dict[str, Any]]) -> int:
         """Pairs."""

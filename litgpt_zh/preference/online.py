@@ -64,6 +64,7 @@ def online(
     """
     recipe, asking = recipe_of(train), pairs or {}
     _check(asking, gate, rounds)
+    _check_loss(recipe, asking)
     settings = {
         "train": recipe, "pairs": asking, "gate": vars(gate), "rounds": rounds, "after_refusal": after_refusal,
         "seed": seed,
@@ -120,6 +121,19 @@ def _check(pairs: dict[str, Any], gate: Gate, rounds: int) -> None:
         raise UserError(f"gate.seed: {gate.seed} is the world_seed of the pairs; held-out requests need another one")
     if source is not None and Path(source).is_file() and gate.corpus_dir == Path(source):
         raise UserError(f"gate.corpus_dir: {source} is the source of the pairs; held-out requests need another file")
+
+
+def _check_loss(recipe: dict[str, Any], pairs: dict[str, Any]) -> None:
+    """Refuse samples that the loss does not learn from.
+
+    Raises:
+        UserError: says which kind it needs.
+    """
+    loss, kind = (recipe["data"].get("init_args") or {}).get("loss"), pairs.get("kind", "best-worst")
+    if (loss == "grpo") != (kind == "graded"):
+        raise UserError(
+            f"pairs.kind: {kind} does not suit loss {loss or 'dpo'}; grpo goes with graded, the others without"
+        )
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -19,12 +18,13 @@ def pair_samples(
     checkpoint_dir: Path,
     samples_dir: Path,
     out_dir: Path = Path("data/pairs"),
-    kind: Literal["best-worst", "classic"] = "best-worst",
+    kind: Literal["best-worst", "classic", "graded"] = "best-worst",
     margin: float = 0.2,
     pairs_per_prompt: int = 2,
     length_ratio: float = 0.8,
     weights: dict[str, float] | None = None,
     band: tuple[int, int] = BAND,
+    no_worse: list[str] | None = None,
     val_share: float = 0.05,
     seed: int = 42,
     overwrite: bool = False,
@@ -35,12 +35,14 @@ def pair_samples(
         checkpoint_dir: the model that wrote the samples.
         samples_dir: the folder that ``sample_pairs`` made.
         out_dir: the folder that appears when all is done.
-        kind: "best-worst" pairs samples; "classic" rejects a sample in favour of the record's own story.
-        margin: least difference of the rewards of a pair (best-worst).
+        kind: "best-worst" pairs samples; "classic" rejects a sample in favour of the record's own story; "graded"
+            keeps every sample with its advantage.
+        margin: least difference of the rewards of a pair (best-worst), of the best and the worst sample (graded).
         pairs_per_prompt: pairs a request gives at most, 1 or 2.
         length_ratio: lengths of chosen and rejected differ by this factor at most.
         weights: part of the reward -> weight; every sample is scored again.
         band: characters of a story whose length is right.
+        no_worse: parts of the reward in which the chosen side must not be the worse one, such as repetition (best-worst).
         val_share: share of the requests that go to validation.
         seed: of the split.
         overwrite: move a folder made with other settings aside instead of refusing.
@@ -54,9 +56,10 @@ def pair_samples(
     require_files(samples_dir, (FILE,), made_by="litgpt-zh sample_pairs with --keep_samples true")
     sampled = Manifest.read(samples_dir)
     rules = Rules(
-        kind, sampled.settings["samples"], margin, pairs_per_prompt, length_ratio, weights or WEIGHTS, (band[0], band[1])
+        kind, sampled.settings["samples"], margin, pairs_per_prompt, length_ratio, weights or WEIGHTS, (band[0], band[1]),
+        tuple(no_worse or ()),
     )  # fmt: skip
-    settings = {"form": "pairs", **asdict(rules), "val_share": val_share, "seed": seed}
+    settings = {"form": rules.form, **rules.settings(), "val_share": val_share, "seed": seed}
     require(settings)
     inputs = {"checkpoint": Path(checkpoint_dir), "samples": Path(samples_dir)}
     with open_stage(STAGE, out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as stage:

@@ -64,55 +64,66 @@ def reference(
 def _compute(
     fabric: Any, model: Any, data: Any, micro_batch: int, others: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
+    """Training records in training's own micro batches: in lower precision a batch of another shape rounds otherwise."""
+    collates = {"train": data.collate, "val": data.collator(data.test_dataset)}
+
+    def known(side: str, epoch: int, desc: str, numbers: np.ndarray | None = None) -> np.ndarray:
+        if side == "train":
+            groups = [micro for batch in data.batches(epoch) for micro in batch]
+        else:
+            groups = alike(data.test_dataset.lengths, micro_batch)
+        flat = np.concatenate([np.asarray(group) for group in groups])
+        by_record = np.empty((len(flat), collates[side].records.sides), dtype=np.float32)
+        by_record[flat] = logps(fabric, model, collates[side], groups, numbers, desc)
+        return by_record
+
     found = {}
-    for side, records in zip(SIDES, (data.train_dataset, data.test_dataset), strict=True):
-        collate, every = data.collator(records), range(len(records))
-        found[side] = logps(fabric, model, collate, every, micro_batch, desc=f"reference ({side})")
+    for side in SIDES:
+        found[side] = known(side, 0, f"reference ({side})")
         if side in others:
-            epochs = [
-                logps(fabric, model, collate, every, micro_batch, numbers, desc=f"reference ({side}, KL {n})")
-                for n, numbers in enumerate(others[side], start=1)
-            ]
+            epochs = [known(side, n, f"reference ({side}, KL {n + 1})", o) for n, o in enumerate(others[side])]
             found[f"{side}_kl"] = np.stack(epochs)
     return found
+
+
+def alike(lengths: np.ndarray, micro_batch: int) -> list[list[int]]:
+    """All record numbers in micro batches, those of similar length together."""
+    order = np.argsort(-lengths, kind="stable")
+    return [order[start : start + micro_batch].tolist() for start in range(0, len(order), micro_batch)]
 
 
 def logps(
     fabric: Any,
     model: Any,
     collate: Any,
-    numbers: Sequence[int],
-    micro_batch: int,
+    groups: Sequence[Sequence[int]],
     others: np.ndarray | None = None,
     desc: str | None = None,
 ) -> np.ndarray:
-    """Summed log-probabilities of the answers of records, those of similar length together.
+    """Summed log-probabilities of the answers of records.
 
     Args:
         fabric: Fabric.
         model: in eval mode, called without gradients.
         collate: of the records, see ``PairCollate``.
-        numbers: which records.
-        micro_batch: records in one forward pass.
+        groups: record numbers of each forward pass.
         others: whose answers are put behind the records' prompts, (all records,); None: their own.
         desc: name of the progress bar; None shows none.
 
     Returns:
-        Nats, float32 (len(numbers), sides).
+        Nats, float32 (records of all groups, in their order; sides).
     """
-    all_, block = np.asarray(numbers), unwrap(model).max_seq_length
-    order = np.argsort(-collate.records.lengths[all_], kind="stable")
-    values = np.zeros((len(all_), collate.records.sides), dtype=np.float32)
-    with progress(len(all_), desc=desc or "", unit=" records", scale=False, disable=desc is None) as bar:
-        for start in range(0, len(order), micro_batch):
-            part = order[start : start + micro_batch]
-            of = all_[part].tolist()
+    block, values = unwrap(model).max_seq_length, []
+    total = sum(map(len, groups))
+    with progress(total, desc=desc or "", unit=" records", scale=False, disable=desc is None) as bar:
+        for group in groups:
+            of = list(group)
             batch = collate(of) if others is None else collate.mismatched(of, others[of].tolist(), block)
             batch = fabric.to_device(batch)
             sums, _ = completion_logps(model, batch["input_ids"], batch["labels"])
-            values[part] = sums.view(values.shape[1], -1).T.cpu().numpy()
-            bar.update(len(part))
-    return values
+            values.append(sums.view(collate.records.sides, -1).T.cpu().numpy())
+            bar.update(len(of))
+    return np.concatenate(values)
 
 
 @contextlib.contextmanager

@@ -17,9 +17,9 @@ from litgpt_zh.constraints import require_shares
 from litgpt_zh.instruct.encode import Encoder
 from litgpt_zh.instruct.formats import Bad
 from litgpt_zh.instruct.writer import TOKENIZER
-from litgpt_zh.preference.choose import Scored, best_worst, classic
+from litgpt_zh.preference.choose import Scored, best_worst, classic, graded
 from litgpt_zh.preference.requests import Request, requests
-from litgpt_zh.preference.rewards import BAND, WEIGHTS, combine, measure, require_weights
+from litgpt_zh.preference.rewards import BAND, PARTS, WEIGHTS, combine, measure, require_weights
 from litgpt_zh.preference.samples import Answered, kept
 from litgpt_zh.preference.stage import STAGE, check, refuse_empty, summary, take, unfit
 from litgpt_zh.preference.writer import EncodedRecord, PairWriter
@@ -45,13 +45,24 @@ class Rules:
     length_ratio: float
     weights: dict[str, float]
     band: tuple[int, int]
+    no_worse: tuple[str, ...] = ()
+
+    @property
+    def form(self) -> str:
+        """Of the folder."""
+        return "graded" if self.kind == "graded" else "pairs"
+
+    def settings(self) -> dict[str, Any]:
+        """For the manifest."""
+        found = asdict(self)
+        return found if self.no_worse else {name: found[name] for name in found if name != "no_worse"}
 
 
 def sample_pairs(
     checkpoint_dir: Path,
     out_dir: Path = Path("data/pairs"),
     source: Path | None = None,
-    kind: Literal["best-worst", "classic"] = "best-worst",
+    kind: Literal["best-worst", "classic", "graded"] = "best-worst",
     count: int = 1000,
     samples: int = 8,
     margin: float = 0.2,
@@ -59,6 +70,7 @@ def sample_pairs(
     length_ratio: float = 0.8,
     weights: dict[str, float] | None = None,
     band: tuple[int, int] = BAND,
+    no_worse: list[str] | None = None,
     prompt_fields: dict[str, float] | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -81,14 +93,16 @@ def sample_pairs(
         source: a corpus folder (its training stories are asked for) or a jsonl file of records; by default new requests of
             the story world.
         kind: "best-worst" pairs samples; "classic" rejects a sample in favour of the record's own story, and teaches
-            more of how people write than of what was asked.
+            more of how people write than of what was asked; "graded" keeps every sample with its advantage over the
+            request's others, for ``loss: grpo``.
         count: requests.
         samples: a request.
-        margin: least difference of the rewards of a pair (best-worst).
+        margin: least difference of the rewards of a pair (best-worst), of the best and the worst sample (graded).
         pairs_per_prompt: pairs a request gives at most, 1 or 2.
         length_ratio: lengths of chosen and rejected differ by this factor at most.
         weights: part of the reward -> weight; see litgpt_zh/preference/rewards.py.
         band: characters of a story whose length is right.
+        no_worse: parts of the reward in which the chosen side must not be the worse one, such as repetition (best-worst).
         prompt_fields: share of the requests that show each field, as in ``litgpt-zh instructions``.
         temperature: of sampling; 1 is the model's own distribution.
         top_k: sample among so many tokens; by default all.
@@ -110,12 +124,21 @@ def sample_pairs(
     Raises:
         UserError: no pair at all, an empty side of the split, a setting out of range, a checkpoint that cannot be loaded.
     """
-    rules = Rules(kind, samples, margin, pairs_per_prompt, length_ratio, weights or WEIGHTS, (band[0], band[1]))
+    rules = Rules(
+        kind,
+        samples,
+        margin,
+        pairs_per_prompt,
+        length_ratio,
+        weights or WEIGHTS,
+        (band[0], band[1]),
+        tuple(no_worse or ()),
+    )
     asking = {"count": count, "fields": prompt_fields or {}, "seed": seed, "world_seed": world_seed}
     later = ({"plots": plots} if plots else {}) | ({"skip": skip} if skip else {})
     decoding = {"temperature": temperature, "top_k": top_k, "max_new_tokens": max_new_tokens}
     settings = {
-        "form": "pairs", **asdict(rules), **asking, "world_length": world_length, **decoding, "val_share": val_share,
+        "form": rules.form, **rules.settings(), **asking, "world_length": world_length, **decoding, "val_share": val_share,
         **later, **({"keep_samples": True} if keep_samples else {}),
     }  # fmt: skip
     require(settings)
@@ -154,8 +177,10 @@ def require(settings: dict[str, Any]) -> None:
     """
     check({"val_share": settings["val_share"], "seed": settings["seed"]})
     require_weights(settings["weights"])
+    if unknown := sorted(set(settings.get("no_worse", ())) - PARTS.keys()):
+        raise UserError(f"sample_pairs: --no_worse: there is no part {unknown[0]}; choose from {', '.join(PARTS)}")
     require_shares("prompt_fields", settings.get("fields"))
-    low_samples = 2 if settings["kind"] == "best-worst" else 1
+    low_samples = 1 if settings["kind"] == "classic" else 2
     for name, low, high in (
         ("count", 2, 10**9), ("samples", low_samples, 1024), ("margin", 1e-9, 1), ("pairs_per_prompt", 1, 2),
         ("length_ratio", 1e-6, 1), ("temperature", 1e-6, 10), ("skip", 0, 10**12),
@@ -176,7 +201,7 @@ def fill(
 ) -> None:
     """Write the pairs of the answers to ``count`` things wanted; ``answer`` gets some of them and the first's number."""
     settings, encoder = stage.manifest.settings, Encoder(stage.folder)
-    writer = PairWriter(stage.folder, "pairs", resume=stage.resumed)
+    writer = PairWriter(stage.folder, rules.form, resume=stage.resumed)
     seen = {name: Counter(counts) for name, counts in writer.state.histograms.items()}
     with progress(count, desc="requests", unit="request", scale=False) as bar:
         bar.update(writer.state.read)
@@ -192,7 +217,7 @@ def fill(
             bar.update(len(chunk))
     histograms = {name: _ordered(counts) for name, counts in writer.state.histograms.items()}
     stage.counts.update(writer.finish(encoder, loaded.model.max_seq_length))
-    paired = sum(histograms.get("pairs_per_request", {}).values())
+    paired = sum(histograms.get(f"{rules.form}_per_request", {}).values())
     stage.counts.update({"yield": round(paired / max(stage.counts["read"], 1), 4), "histograms": histograms})
     refuse_empty(stage.counts, settings)
 
@@ -237,8 +262,8 @@ def score(request: Request, ids: Sequence[int], finished: bool, loaded: Loaded, 
     sample = Scored(tuple(ids), text, finished, 0.0)
     if sample.failure:
         return sample
-    reward = combine(measure(request.asked, text, rules.weights, rules.band), rules.weights)
-    return Scored(sample.ids, text, finished, reward)
+    parts = measure(request.asked, text, rules.weights | dict.fromkeys(rules.no_worse, 1.0), rules.band)
+    return Scored(sample.ids, text, finished, combine(parts, rules.weights), parts)
 
 
 def _paired(
@@ -247,6 +272,8 @@ def _paired(
     """The pairs of a request, or why it has none; counts what was seen."""
     _count(seen, "sample_reward", [f"{s.reward:.1f}" for s in samples])
     _count(seen, "sample_failure", [s.failure or "none" for s in samples])
+    if rules.kind == "graded":
+        return _graded(request, prompt, samples, loaded, rules, seen)
     most, ratio = rules.pairs_per_prompt, rules.length_ratio
     if rules.kind == "classic":
         if not request.story:
@@ -255,7 +282,9 @@ def _paired(
         rejected, reason = classic(story, samples, most=most, length_ratio=ratio)
         pairs = [(story, samples[n]) for n in rejected]
     else:
-        numbers, reason = best_worst(samples, margin=rules.margin, most=most, length_ratio=ratio)
+        numbers, reason = best_worst(
+            samples, margin=rules.margin, most=most, length_ratio=ratio, no_worse=rules.no_worse
+        )
         pairs = [(samples[a], samples[b]) for a, b in numbers]
     if reason:
         return reason
@@ -272,11 +301,35 @@ def _paired(
     return records
 
 
+def _graded(
+    request: Request, prompt: list[int], samples: list[Scored], loaded: Loaded, rules: Rules, seen: dict[str, Counter]
+) -> list[EncodedRecord] | str:
+    """All samples of a request with their advantages, or why there are none; counts what was seen."""
+    found, reason = graded(samples, margin=rules.margin)
+    if reason:
+        return reason
+    records = []
+    for number, advantage in found:
+        sample = samples[number]
+        note = f"reward {sample.reward:.3f}, advantage {advantage:+.2f}"
+        ids = _ids(prompt, sample, loaded.eos_id)
+        records.append(EncodedRecord(len(prompt), (ids,), request.group, note, advantage))
+        if misfit := unfit(np.array(prompt), (ids,), loaded.model.max_seq_length):
+            return misfit
+    _count(seen, "graded_per_request", [str(len(records))])
+    _count(seen, "advantage", [f"{advantage:.1f}" for _, advantage in found])
+    return records
+
+
 def _record(request: Request, prompt: list[int], pair: tuple[Scored, Scored], eos: int) -> EncodedRecord:
-    """A pair as ids. Only what the model (or the record's author) ended is followed by an end."""
-    sequences = [np.array([*prompt, *s.ids, *([eos] if s.finished else [])], dtype=np.uint16) for s in pair]
+    """A pair as ids."""
     note = f"reward {pair[0].reward:.3f} over {pair[1].reward:.3f}"
-    return EncodedRecord(len(prompt), (sequences[0], sequences[1]), request.group, note)
+    return EncodedRecord(len(prompt), (_ids(prompt, pair[0], eos), _ids(prompt, pair[1], eos)), request.group, note)
+
+
+def _ids(prompt: list[int], sample: Scored, eos: int) -> np.ndarray:
+    """Prompt and answer, uint16 (tokens,). Only what the model (or the record's author) ended is followed by an end."""
+    return np.array([*prompt, *sample.ids, *([eos] if sample.finished else [])], dtype=np.uint16)
 
 
 def _count(seen: dict[str, Counter], name: str, keys: list[str]) -> None:

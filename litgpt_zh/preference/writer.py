@@ -1,8 +1,9 @@
 """The files of a folder of pairs, written as records come.
 
 ``<side>_ids.npy`` (uint16) holds all sequences end to end, for each record prompt + chosen, then prompt + rejected (for
-``unpaired``: prompt + completion); sequence i is ``ids[offsets[i]:offsets[i + 1]]``. ``<side>_prompts.npy`` (uint16) is
-the number of prompt tokens of each record, ``<side>_labels.npy`` (uint8, ``unpaired`` only) whether its answer is wanted.
+single answers: prompt + completion); sequence i is ``ids[offsets[i]:offsets[i + 1]]``. ``<side>_prompts.npy`` (uint16) is
+the number of prompt tokens of each record, ``<side>_labels.npy`` whether its answer is wanted (``unpaired``, uint8) or its
+advantage (``graded``, float32).
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from litgpt_zh.instruct.encode import Encoder
 from litgpt_zh.instruct.writer import Writer
 
 PAIRS = {"ids": np.uint16, "offsets": np.int64, "prompts": np.uint16}
-UNPAIRED = {**PAIRS, "labels": np.uint8}
+FORMS: dict[str, dict[str, Any]] = {
+    "pairs": PAIRS,
+    "unpaired": {**PAIRS, "labels": np.uint8},
+    "graded": {**PAIRS, "labels": np.float32},
+}
 
 
 @dataclass(frozen=True)
@@ -28,14 +33,14 @@ class EncodedRecord:
     sequences: tuple[np.ndarray, ...]
     group: str
     source: str
-    label: bool | None = None
+    label: float | None = None
 
 
 class PairWriter(Writer):
     """Appends records of one form; ``commit`` makes what was written so far safe against a stop."""
 
     def __init__(self, folder: Path, form: str, *, resume: bool) -> None:
-        self.dtypes, self.sequences = (PAIRS, 2) if form == "pairs" else (UNPAIRED, 1)
+        self.dtypes, self.sequences = FORMS[form], 2 if form == "pairs" else 1
         super().__init__(folder, resume=resume)
 
     def write(self, side: str, record: EncodedRecord) -> None:

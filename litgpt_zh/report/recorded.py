@@ -20,6 +20,7 @@ _STAGE_FOLDERS = (
     "instructions",
     "sft",
     "sft-lora",
+    "online",
     "evaluate",
 )
 

@@ -63,9 +63,11 @@ def render(run: Run, choice: str = "auto") -> str:
         stages=[_row(stage, chosen) for stage in run.stages],
         curves=_curves(run, say),
         timelines=_timelines(run, say),
-        rates=_rates(run.score),
-        figures=_figures(run.score, say),
-        samples=_samples(run.score),
+        rates=_rates(_cards(run.score)),
+        cards=[card.get("name") or say["model"] for card in _cards(run.score)],
+        figures=_figures(_cards(run.score), say),
+        rounds=_rounds(run),
+        samples=_samples(_cards(run.score)),
         settings=[(s.name, _pretty(s.settings)) for s in run.stages if s.settings],
         versions=run.info.get("versions") or (run.score or {}).get("versions") or {},
         next_steps=_next_steps(run.info.get("next_steps") or run.info.get("next") or []),
@@ -176,33 +178,56 @@ def _timelines(run: Run, say: dict[str, str]) -> list[dict[str, Any]]:
     return timelines
 
 
-def _rates(score: dict[str, Any] | None) -> list[tuple[str, dict[str, float]]]:
-    figures = (score or {}).get("figures") or {}
+def _cards(score: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The score cards of every model, the baseline first."""
+    return [score, *(score.get("others") or [])] if score else []
+
+
+def _rates(cards: list[dict[str, Any]]) -> list[tuple[str, dict[str, float]]]:
+    """Of the last model."""
+    figures = (cards[-1].get("figures") or {}) if cards else {}
     return [(key, figures[key]) for key in ("words_all", "words_all_shuffled", "finished") if key in figures]
+
+
+def _rounds(run: Run) -> list[dict[str, Any]]:
+    """What the gate said of each round of preference optimisation."""
+    online = run.stage("online")
+    return [
+        {
+            "round": r["round"], "pairs": number(r["pairs"]), "change": f"{r['before']:.1%} → {r['after']:.1%}",
+            "gain": f"{r['gain']['low']:+.1%} – {r['gain']['high']:+.1%}", "nll_rise": f"{r['nll_rise']:+.4f}",
+            "accepted": r["accepted"], "reasons": "; ".join(r["reasons"]),
+        }
+        for r in (online.counts.get("rounds") or [] if online else [])
+    ]  # fmt: skip
 
 
 Shown = tuple[str, str]
 """A figure and its interval, as text; the interval may be empty."""
 
 
-def _figures(score: dict[str, Any] | None, say: dict[str, str]) -> list[tuple[str, Shown, Shown]]:
-    """The smaller figures: name, the model's, the true stories'."""
-    if not score:
+def _figures(cards: list[dict[str, Any]], say: dict[str, str]) -> list[tuple[str, list[Shown]]]:
+    """The smaller figures: name, then every model's and the true stories'."""
+    if not cards:
         return []
-    own, reference = score.get("figures") or {}, score.get("reference") or {}
     forms: dict[str, Callable[[Any], Shown]] = {
-        "words_each": _share, "words_each_shuffled": _share, "constraints_all": _share, "sentence": _share,
-        "dialogue": _share, "summary_overlap": _share, "summary_overlap_shuffled": _share, "copied": _share,
-        "longest_copied": lambda x: (number(x), ""), "characters": lambda x: (number(x), ""),
+        "words_all": _share, "words_each": _share, "words_each_shuffled": _share, "constraints_all": _share,
+        "sentence": _share, "dialogue": _share, "summary_overlap": _share, "summary_overlap_shuffled": _share,
+        "copied": _share, "longest_copied": lambda x: (number(x), ""), "characters": lambda x: (number(x), ""),
         "repetition_4": lambda x: (f"{x:.1%}", ""), "distinct_2": lambda x: (f"{x:.3f}", ""),
     }  # fmt: skip
+    told = [*((card.get("figures") or {}) for card in cards), cards[0].get("reference") or {}]
+    if len(cards) == 1:
+        del forms["words_all"]  # it stands above the table
     rows = [
-        (say[key], form(own[key]), form(reference[key]) if key in reference else ("–", ""))
+        (say[key], [form(figures[key]) if key in figures else ("–", "") for figures in told])
         for key, form in forms.items()
-        if key in own
+        if key in told[0]
     ]
-    if bits := (score.get("bits") or {}).get("bits_per_character"):
-        rows.append((say["bits"], (f"{bits['value']:.3f}", f"{bits['low']:.3f} – {bits['high']:.3f}"), ("–", "")))
+    bits = [(card.get("bits") or {}).get("bits_per_character") for card in cards]
+    if bits[0]:
+        shown = [(f"{b['value']:.3f}", f"{b['low']:.3f} – {b['high']:.3f}") if b else ("–", "") for b in bits]
+        rows.append((say["bits"], [*shown, ("–", "")]))
     return rows
 
 
@@ -210,10 +235,10 @@ def _share(rate: dict[str, float]) -> Shown:
     return f"{rate['value']:.1%}", f"{rate['low']:.1%} – {rate['high']:.1%}"
 
 
-def _samples(score: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Stories in pieces, so that the template can mark the required words and escape everything."""
+def _samples(cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Stories of the last model in pieces, so that the template can mark the required words and escape everything."""
     samples = []
-    for sample in ((score or {}).get("samples") or [])[:_SAMPLES]:
+    for sample in ((cards[-1].get("samples") or []) if cards else [])[:_SAMPLES]:
         met = sample.get("met") or {}
         marks = [({True: "✓", False: "✗"}.get(value, "–"), key.partition(":")[2] or key) for key, value in met.items()]
         pieces = highlighted(str(sample.get("text", "")), [*(sample.get("words") or ()), sample.get("sentence") or ""])

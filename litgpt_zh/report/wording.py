@@ -51,6 +51,17 @@ _PAIRS: dict[str, tuple[str, str]] = {
         "The control is how often the same stories happen to satisfy another request: only the distance from it shows that "
         "the model follows requests.",
     ),
+    "rounds": ("偏好优化：每一轮", "Preference optimisation, round by round"),
+    "rounds_note": (
+        "每一轮：对新的要求采样，按能检查的奖励配对，DPO，再由关口用没见过的要求判断。没通过的一轮不算数。",
+        "Each round: samples of new requests, paired by rewards that can be checked, DPO, then a gate with held-out requests. "
+        "A round that does not pass does not count.",
+    ),
+    "round": ("轮", "round"),
+    "pairs": ("对", "pairs"),
+    "gain": ("提高（95% 区间）", "gain (95%)"),
+    "nll_rise": ("真实故事的损失变化（nat/词元）", "loss of true stories (nat/token)"),
+    "gate": ("关口", "gate"),
     "figure": ("指标", "figure"),
     "model": ("模型", "model"),
     "reference": ("原故事", "true stories"),
