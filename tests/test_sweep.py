@@ -418,7 +418,7 @@ def test_a_setting_that_sets_the_length_runs_in_full(home: Path, base: Path, tmp
     recipe = written(tmp_path, sft_recipe(home, base))
     sweep(recipe, tmp_path / "out", key="train.epochs", values=[1, 2])
     rows = json.loads((tmp_path / "out/sweep.json").read_text("utf-8"))["trials"]
-    assert [row["steps"] for row in rows] == [7, 14]  # 54 records in batches of 8
+    assert {row["values"]["train.epochs"]: row["steps"] for row in rows} == {1: 7, 2: 14}  # 54 records in batches of 8
     assert "runs in full" in capsys.readouterr().out
 
 

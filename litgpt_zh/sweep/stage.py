@@ -136,7 +136,7 @@ def _values(recipe: Recipe, key: str, values: Sequence[Any] | None, seeds: int, 
         found = [float(value) for value in values] if rate else list(values)
     except (TypeError, ValueError):
         found = []
-    if rate and not grid.is_scale(found):
+    if rate and not (found and grid.is_scale(found)):
         raise UserError(f"values: {values}; a learning rate is a number above 0")
     return found
 
