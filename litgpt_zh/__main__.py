@@ -17,6 +17,7 @@ OURS = {
     "corpus": ("litgpt_zh.corpus.stage:corpus", "raw text -> clean, deduplicated stories, train and validation"),
     "tokenizer": ("litgpt_zh.tokenizer.train:train_tokenizer", "a BPE vocabulary made for the corpus"),
     "tokens": ("litgpt_zh.tokens.stage:tokens", "stories -> packed blocks of token ids"),
+    "sweep": ("litgpt_zh.sweep.stage:sweep", "short trainings over a grid of the learning rate, or any other setting"),
     "translate": ("litgpt_zh.translate.stage:translate", "English instruction data -> Chinese records, any endpoint"),
     "glossary": ("litgpt_zh.translate.names:glossary", "one Chinese spelling for each name, by vote over a pilot"),
     "instructions": ("litgpt_zh.instruct.stage:instructions", "instruction data -> masked token ids for SFT"),
