@@ -31,21 +31,28 @@ class Scored:
 
 
 class Balance:
-    """Keeps the chosen sides of all pairs together from being worse in some parts than the rejected ones.
+    """Keeps chosen sides from being worse than rejected ones in some parts, however good they are otherwise.
 
-    What the pairs do not teach on average, the model does not learn; to ask it of every single pair would leave out many more.
+    What the pairs do not teach on average, the model does not learn: to ask it of their sum leaves out far fewer pairs than to
+    ask it of each, which in turn makes the sum positive. A rejected side with a failure has no parts, and costs nothing.
 
     Args:
-        sums: part -> chosen minus rejected, added up over the pairs so far; changed in place.
+        each: parts in which no chosen side is the worse one.
+        sums: part -> chosen minus rejected, added up over the pairs so far, never below 0; changed in place.
     """
 
-    def __init__(self, sums: dict[str, float]) -> None:
-        self.sums = sums
+    def __init__(self, each: Sequence[str], sums: dict[str, float]) -> None:
+        self.each, self.sums = each, sums
+
+    def __str__(self) -> str:
+        return " or ".join([*self.each, *self.sums])
 
     def admit(self, chosen: Scored, rejected: Scored) -> bool:
-        """Add a pair, unless a sum would then be below 0. A rejected side with a failure has no parts, and costs nothing."""
+        """Whether a pair may be taken; adds it to the sums if so."""
         if not rejected.parts:
             return True
+        if any(chosen.parts[part] < rejected.parts[part] for part in self.each):
+            return False
         after = {part: total + chosen.parts[part] - rejected.parts[part] for part, total in self.sums.items()}
         if any(total < min(0.0, self.sums[part]) for part, total in after.items()):
             return False
@@ -67,7 +74,7 @@ def best_worst(
         margin: above 0.
         most: pairs at most.
         length_ratio: in (0, 1].
-        balance: what the pairs of all requests must keep.
+        balance: what the chosen sides must not be worse in.
 
     Returns:
         The pairs, and why there is none.
@@ -97,7 +104,7 @@ def best_worst(
     if pairs:
         return pairs, None
     if alike and balance:
-        return [], f"would make all pairs worse in {' or '.join(balance.sums)}"
+        return [], f"better only at the cost of {balance}"
     return [], "lengths too far apart" if apart else "rewards too close"
 
 

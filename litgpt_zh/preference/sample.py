@@ -50,6 +50,12 @@ class Rules:
     weights: dict[str, float]
     band: tuple[int, int]
     no_worse: tuple[str, ...] = ()
+    balanced: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Parts that a chosen side must not be worse in, of itself or on balance."""
+        return (*self.no_worse, *self.balanced)
 
     @property
     def form(self) -> str:
@@ -58,8 +64,7 @@ class Rules:
 
     def settings(self) -> dict[str, Any]:
         """For the manifest."""
-        found = asdict(self)
-        return found if self.no_worse else {name: found[name] for name in found if name != "no_worse"}
+        return {name: value for name, value in asdict(self).items() if value or name not in ("no_worse", "balanced")}
 
 
 def sample_pairs(
@@ -75,6 +80,7 @@ def sample_pairs(
     weights: dict[str, float] | None = None,
     band: tuple[int, int] = BAND,
     no_worse: list[str] | None = None,
+    balanced: list[str] | None = None,
     prompt_fields: dict[str, float] | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -109,8 +115,10 @@ def sample_pairs(
         length_ratio: lengths of chosen and rejected differ by this factor at most.
         weights: part of the reward -> weight; see litgpt_zh/preference/rewards.py.
         band: characters of a story whose length is right.
-        no_worse: parts of the reward, such as repetition or surprise, in which the chosen sides of all pairs together must
-            not be worse than the rejected ones: a pair that would make them so is left out (best-worst).
+        no_worse: parts of the reward, such as repetition, in which a chosen side must not be worse than its rejected one,
+            whatever its reward (best-worst).
+        balanced: parts, such as surprise, in which the chosen sides of all pairs together must not be worse: a pair that
+            would make them so is left out (best-worst).
         prompt_fields: share of the requests that show each field, as in ``litgpt-zh instructions``.
         temperature: of sampling; 1 is the model's own distribution.
         top_k: sample among so many tokens; by default all.
@@ -145,6 +153,7 @@ def sample_pairs(
         weights or WEIGHTS,
         (band[0], band[1]),
         tuple(no_worse or ()),
+        tuple(balanced or ()),
     )
     asking = {"count": count, "fields": prompt_fields or {}, "seed": seed, "world_seed": world_seed}
     later = ({"plots": plots} if plots else {}) | ({"skip": skip} if skip else {})
@@ -154,7 +163,7 @@ def sample_pairs(
         **later, **({"keep_samples": True} if keep_samples else {}),
     }  # fmt: skip
     require(settings)
-    surprising = SURPRISE in (*rules.weights, *rules.no_worse)
+    surprising = SURPRISE in (*rules.weights, *rules.kept)
     if surprising and endpoint:
         raise UserError("sample_pairs: surprise needs the checkpoint's own samples; an endpoint does not say it")
     server = _server(endpoint, temperature, top_k, max_new_tokens)
@@ -203,9 +212,10 @@ def require(settings: dict[str, Any]) -> None:
     """
     check({"val_share": settings["val_share"], "seed": settings["seed"]})
     require_weights(settings["weights"])
-    if unknown := sorted(set(settings.get("no_worse", ())) - set(NAMES)):
-        raise UserError(f"sample_pairs: --no_worse: there is no part {unknown[0]}; choose from {', '.join(NAMES)}")
-    if settings["kind"] == "classic" and SURPRISE in (*settings["weights"], *settings.get("no_worse", ())):
+    kept = [*settings.get("no_worse", ()), *settings.get("balanced", ())]
+    if unknown := sorted(set(kept) - set(NAMES)):
+        raise UserError(f"sample_pairs: there is no part {unknown[0]} of the reward; choose from {', '.join(NAMES)}")
+    if settings["kind"] == "classic" and SURPRISE in (*settings["weights"], *kept):
         raise UserError("sample_pairs: surprise compares samples of the model; --kind classic has a story on one side")
     require_shares("prompt_fields", settings.get("fields"))
     low_samples = 1 if settings["kind"] == "classic" else 2
@@ -231,7 +241,7 @@ def fill(
     settings, encoder = stage.manifest.settings, Encoder(stage.folder)
     writer = PairWriter(stage.folder, rules.form, resume=stage.resumed)
     seen = {name: Counter(counts) for name, counts in writer.state.histograms.items()}
-    balance = Balance(dict.fromkeys(rules.no_worse, 0.0) | writer.state.sums)
+    balance = Balance(rules.no_worse, dict.fromkeys(rules.balanced, 0.0) | writer.state.sums)
     with progress(count, desc="requests", unit="request", scale=False) as bar:
         bar.update(writer.state.read)
         wanted = islice(wanted, writer.state.read, None)
@@ -336,7 +346,7 @@ def score(
     sample = Scored(tuple(ids), text, finished, 0.0)
     if sample.failure:
         return sample
-    parts = measure(request.asked, text, rules.weights | dict.fromkeys(rules.no_worse, 1.0), rules.band, surprised)
+    parts = measure(request.asked, text, rules.weights | dict.fromkeys(rules.kept, 1.0), rules.band, surprised)
     known = {} if surprised is None else {SURPRISE: surprised}
     return Scored(sample.ids, text, finished, combine(parts, rules.weights), parts | known)
 
@@ -364,7 +374,7 @@ def _paired(
         pairs = [(story, samples[n]) for n in rejected]
     else:
         numbers, reason = best_worst(
-            samples, margin=rules.margin, most=most, length_ratio=ratio, balance=balance if rules.no_worse else None
+            samples, margin=rules.margin, most=most, length_ratio=ratio, balance=balance if rules.kept else None
         )
         pairs = [(samples[a], samples[b]) for a, b in numbers]
     if reason:
