@@ -1,65 +1,107 @@
-"""A KV cache for rows of different lengths in litgpt's own GPT."""
+"""A KV cache for rows of different lengths in litgpt's own GPT, and the attention over it."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from types import MethodType
+from typing import Any
 
 import torch
-from litgpt.model import GPT, KVCache, build_mask_cache
+import torch.nn.functional as F
+from litgpt.model import GPT, KVCache, do_softcapping
 
 from litgpt_zh.stage import UserError
 
-BUCKET = 64
-"""Attention reads the cache up to the longest row, rounded up to this: litgpt says nothing when the length is short."""
+
+@dataclass
+class View:
+    """What the next forward pass does to the caches; the layers share one.
+
+    A prefill writes rows ``first ..`` from position 0. A step writes one position a row, at ``place``, and reads the first
+    ``end`` positions; ``bias`` hides those that a row has not written itself.
+    """
+
+    first: int = 0
+    place: torch.Tensor | None = None
+    """(B * groups,) lines of the caches seen as (rows * groups * length, head size); None: a prefill"""
+    end: int = 0
+    bias: torch.Tensor | None = None
+    """(B, 1, 1, end), 0 or -inf"""
 
 
 class RowCache(KVCache):
-    """litgpt's cache, with one write for all rows instead of one a row, and a first row to write from.
+    """litgpt's cache with one write for all rows instead of one a row.
 
-    Rows ``first .. first + B`` are written and returned. What right-padded prompts leave behind their end is masked until
-    the row's own tokens overwrite it.
+    It hands back what it is given: litgpt's attention then works on the new positions alone, which is all a prefill needs;
+    a step reads the cache itself, in ``_attention``.
     """
 
     k: torch.Tensor
     v: torch.Tensor
-    first = 0
+    view: View
 
     def forward(self, input_pos: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write ``k, v`` (B, groups, T, head_size) at ``input_pos``, (T,) or (B, T); returns both (B, groups, S, head_size)."""
+        """Write ``k, v`` (B, groups, T, head_size); returns them."""
         if self.k.dtype != k.dtype:  # autocast
             self.k, self.v = self.k.to(k.dtype), self.v.to(v.dtype)
-        rows = slice(self.first, self.first + k.size(0))
-        keys, values = self.k[rows], self.v[rows]
-        if input_pos.dim() == 1:
-            keys.index_copy_(2, input_pos, k)
-            values.index_copy_(2, input_pos, v)
+        if self.view.place is None:
+            rows = slice(self.view.first, self.view.first + k.size(0))
+            self.k[rows, :, : k.size(2)] = k
+            self.v[rows, :, : k.size(2)] = v
         else:
-            row = torch.arange(k.size(0), device=k.device)[:, None]  # (B, 1)
-            keys[row, :, input_pos] = k.transpose(1, 2)  # (B, T, groups, head_size)
-            values[row, :, input_pos] = v.transpose(1, 2)
-        return keys, values
+            for cache, new in ((self.k, k), (self.v, v)):
+                cache.view(-1, cache.size(-1)).index_copy_(0, self.view.place, new.reshape(-1, new.size(-1)))
+        return k, v
 
-    def move(self, source: int, target: int) -> None:
-        """Copy a row over another."""
-        self.k[target].copy_(self.k[source])
-        self.v[target].copy_(self.v[source])
+    def copy_row(self, source: int, target: int, length: int) -> None:
+        """Copy the first ``length`` positions of a row over another."""
+        self.k[target, :, :length] = self.k[source, :, :length]
+        self.v[target, :, :length] = self.v[source, :, :length]
+
+
+def _attention(
+    layer: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Stands in for ``CausalSelfAttention.scaled_dot_product_attention``: litgpt's own, causal, in a prefill; in a step,
+    over the cache.
+
+    The heads that share a key are queries of one group, so that no key is repeated; (B, heads, 1, size) -> (B, 1, heads, size).
+    """
+    cache: RowCache = layer.kv_cache
+    if cache.view.place is None:
+        return type(layer).scaled_dot_product_attention(layer, q, k, v, None)
+    config, count = layer.config, q.size(0)
+    keys, values = cache.k[:count, :, : cache.view.end], cache.v[:count, :, : cache.view.end]
+    q = q.view(count, keys.size(1), -1, q.size(-1))  # (B, groups, heads a group, size)
+    scale = (config.attention_scores_scalar or config.head_size) ** -0.5 * layer.mscale * layer.mscale
+    if q.is_cuda and config.attention_logit_softcapping is None:
+        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=cache.view.bias, scale=scale)
+    else:  # on a CPU a tenth faster than the fused kernel, which is made for many queries
+        scores = (q * scale) @ keys.mT  # (B, groups, heads a group, end)
+        if config.attention_logit_softcapping is not None:
+            scores = do_softcapping(scores, config.attention_logit_softcapping)
+        scores = scores.float().add_(cache.view.bias).softmax(dim=-1)
+        y = scores.to(values.dtype) @ values
+    return y.reshape(count, 1, config.n_head, -1)
+
+
+def row_bytes(model: GPT, length: int) -> int:
+    """Bytes that one row of ``length`` positions takes in the caches of all layers."""
+    config = model.config
+    keys = model.rope_cache_length() + config.head_size - config.rope_n_elem
+    width = config.n_query_groups * (keys + config.head_size)
+    return config.n_layer * width * length * model.lm_head.weight.element_size()
 
 
 @contextlib.contextmanager
-def kv_caches(model: GPT, rows: int, length: int) -> Iterator[list[RowCache]]:
+def kv_caches(model: GPT, rows: int, length: int) -> Iterator[tuple[list[RowCache], View]]:
     """Give every layer of ``model`` a cache of ``rows`` x ``length`` for the time of the block, in eval mode.
 
     What the model had before (mode, caches, mask) comes back afterwards, so a model in training can be sampled from.
-
-    Raises:
-        UserError: the model has sliding windows or latent attention, which this cache does not serve.
     """
-    config = model.config
-    if getattr(config, "latent_attention", None) or config.sliding_window_size is not None:
-        raise UserError(
-            f"{config.name}: sliding-window and latent attention have no batched sampling; use litgpt generate"
-        )
+    config, view = model.config, View()
     layers = [block.attn for block in model.transformer.h]
     before = [layer.kv_cache for layer in layers], model.mask_cache, model.training
     weight = model.lm_head.weight
@@ -69,16 +111,28 @@ def kv_caches(model: GPT, rows: int, length: int) -> Iterator[list[RowCache]]:
     try:
         model.eval()
         for layer, cache in zip(layers, caches, strict=True):
+            cache.view = view
             layer.kv_cache = cache
-        model.mask_cache = build_mask_cache(length, weight.device)
-        yield caches
+            layer.scaled_dot_product_attention = MethodType(_attention, layer)
+        # litgpt looks a mask up for each row, which nothing here reads: one column instead of length x length
+        model.mask_cache = torch.ones(1, 1, length, 1, dtype=torch.bool, device=weight.device)
+        yield caches, view
     finally:
         for layer, cache in zip(layers, before[0], strict=True):
             layer.kv_cache = cache
+            layer.__dict__.pop("scaled_dot_product_attention", None)
         model.mask_cache = before[1]
         model.train(before[2])
 
 
-def bucketed(length: int, limit: int) -> int:
-    """``length`` rounded up to whole buckets, at most ``limit``."""
-    return min(-(-length // BUCKET) * BUCKET, limit)
+def require_plain(model: GPT) -> None:
+    """Refuse attention that this cache does not serve.
+
+    Raises:
+        UserError: the model has sliding windows or latent attention.
+    """
+    config = model.config
+    if getattr(config, "latent_attention", None) or config.sliding_window_size is not None:
+        raise UserError(
+            f"{config.name}: sliding-window and latent attention have no batched sampling; use litgpt generate"
+        )

@@ -68,10 +68,10 @@ def chat(
         if hasattr(output, "reconfigure"):
             output.reconfigure(errors="replace")  # a terminal without Chinese must not end the program
     from litgpt_zh.generate.load import load
-    from litgpt_zh.generate.pick import require_settings
+    from litgpt_zh.generate.pick import Settings
     from litgpt_zh.generate.stream import stream
 
-    require_settings(temperature, top_k, top_p)
+    Settings(temperature, top_k, top_p).require()
     loaded = load(checkpoint_dir)
     as_is = not loaded.instruct if plain is None else plain
     seeds = _seeds(seed)

@@ -5,51 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import torch
-
-from litgpt_zh.generate.cache import bucketed, kv_caches
+from litgpt_zh.generate.engine import Engine
 from litgpt_zh.generate.load import Loaded
-from litgpt_zh.generate.pick import pick, require_settings, uniforms
-from litgpt_zh.stage import UserError
-
-_BROKEN = "\ufffd"
-_HOLD = 8
-"""Tokens held back while they end in half a character (UTF-8 has at most 4 bytes); then what is whole is shown."""
-
-
-class Decoder:
-    """Token ids in, text out, as soon as it is sure.
-
-    A rare character or an emoji lies in up to four byte pieces; they are held back until it is whole. Bytes that never
-    become a character are left out. Control pieces have no text.
-    """
-
-    def __init__(self, processor: Any) -> None:
-        self.processor = processor  # a tokenizers.Tokenizer
-        self.shown: list[int] = []  # the last ids shown: some decoders need what stands before
-        self.held: list[int] = []
-
-    def step(self, token: int) -> str:
-        """Text that became sure with ``token``; may be empty."""
-        self.held.append(token)
-        text = self._text()
-        if text.endswith(_BROKEN) and len(self.held) < _HOLD:
-            return ""
-        return self._show(text)
-
-    def flush(self) -> str:
-        """What is still held, without broken characters."""
-        return self._show(self._text()) if self.held else ""
-
-    def _text(self) -> str:
-        before = self.processor.decode(self.shown, skip_special_tokens=True)
-        return self.processor.decode(self.shown + self.held, skip_special_tokens=True)[len(before) :]
-
-    def _show(self, text: str) -> str:
-        # a broken tail changes how what follows it is decoded, so it is not kept as context
-        self.shown = [] if _BROKEN in text else self.held
-        self.held = []
-        return text.replace(_BROKEN, "")
+from litgpt_zh.generate.request import Request
+from litgpt_zh.generate.text import Decoder
 
 
 def decode(processor: Any, tokens: Iterable[int]) -> Iterator[str]:
@@ -79,31 +38,17 @@ def stream(
     Raises:
         UserError: the prompt leaves no room in the block, or a setting is out of range; before anything is shown.
     """
-    require_settings(temperature, top_k, top_p)
+    request = Request(
+        prompt_ids, max_new_tokens, loaded.stop_ids, (), temperature, top_k, top_p, seed=seed, stream=True
+    )  # fmt: skip
     block = loaded.model.max_seq_length
-    if not 0 < len(prompt_ids) < block:
-        raise UserError(f"the prompt has {len(prompt_ids)} tokens, this model takes 1 to {block - 1}; shorten it")
-    budget = min(max_new_tokens or block, block - len(prompt_ids))
-    tokens = _tokens(loaded, list(prompt_ids), budget, temperature, top_k, top_p, seed)
-    return decode(loaded.tokenizer.processor, tokens)
+    request.require(block, loaded.config.padded_vocab_size, True)
+    return _pieces(loaded, request, len(prompt_ids) + request.budget(block))
 
 
-def _tokens(
-    loaded: Loaded, prompt: list[int], budget: int, temperature: float, top_k: int | None, top_p: float, seed: int
-) -> Iterator[int]:
-    model, device, stop = loaded.model, loaded.device, frozenset(loaded.stop_ids)
-    numbers = torch.from_numpy(uniforms(seed, 0, budget)).to(device)
-    length = bucketed(len(prompt) + budget, model.max_seq_length)
-    with kv_caches(model, 1, length):
-        ids = torch.tensor([prompt], device=device)  # (1, T)
-        pos = torch.arange(len(prompt), device=device)  # (T,)
-        for step in range(budget):
-            with torch.inference_mode():  # not around the yield: the caller would be in it too
-                end = bucketed(len(prompt) + step, length)
-                logits = model(ids, pos, end)[:, -1]  # (1, V)
-                ids = pick(logits, numbers[step : step + 1], temperature, top_k, top_p)[:, None]  # (1, 1)
-            token = int(ids)
-            if token in stop:
-                return
-            yield token
-            pos = pos[-1:] + 1
+def _pieces(loaded: Loaded, request: Request, length: int) -> Iterator[str]:
+    with Engine(loaded.model, loaded.tokenizer.processor, batch_size=1, length=length) as engine:
+        engine.add(request)
+        for event in engine.run():
+            if event.text:
+                yield event.text

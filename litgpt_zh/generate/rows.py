@@ -1,0 +1,214 @@
+"""The rows in flight: their caches, their state on the device, their tokens on the host."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from litgpt.model import GPT
+
+from litgpt_zh.generate.cache import kv_caches
+from litgpt_zh.generate.pick import Groups, grouped, pick_each, uniforms
+from litgpt_zh.generate.request import Request
+from litgpt_zh.generate.text import Reader
+
+
+@dataclass(eq=False)
+class Job:
+    """One sample to be made: ``ids`` (and ``logprobs``) are what it had when it last left its row."""
+
+    request: Request
+    handle: int
+    sample: int
+    budget: int
+    reader: Reader | None = None
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+    @property
+    def watched(self) -> bool:
+        """Whether each of its tokens is looked at, not only its end."""
+        return self.request.stream or bool(self.request.stop)
+
+
+class Rows:
+    """Rows ``0 .. size`` of the caches are in use; the place of a row that leaves goes to the last one.
+
+    Args:
+        model: litgpt's GPT.
+        rows: at most so many at a time.
+        length: positions of each.
+
+    Raises:
+        RuntimeError: there is no memory for the caches.
+    """
+
+    def __init__(self, model: GPT, rows: int, length: int) -> None:
+        self._model, self.rows, self.length = model, rows, length
+        self._open = contextlib.ExitStack()
+        self._caches, self._view = self._open.enter_context(kv_caches(model, rows, length))
+        device = model.lm_head.weight.device
+        groups = model.config.n_query_groups
+        self._lines = torch.arange(rows * groups, device=device).view(rows, groups) * length  # in the caches
+        self._span = torch.arange(length, device=device)
+        self._step = 64 if device.type == "cuda" else 16
+        self._token = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._pos = torch.zeros(rows, dtype=torch.int64, device=device)  # where `token` stands
+        self._drawn = torch.zeros(rows, dtype=torch.int64, device=device)  # random numbers used
+        self._numbers = torch.zeros(rows, length, device=device)
+        self._groups: Groups | None = None
+        self.jobs: list[Job] = []
+        self.at = np.zeros(rows, dtype=np.int64)  # `pos` on the host
+        self.count = np.zeros(rows, dtype=np.int64)
+        self.budget = np.zeros(rows, dtype=np.int64)
+        self.stops = np.full((rows, 1), -1, dtype=np.int64)
+        self.ids = np.zeros((rows, length), dtype=np.int32)
+        self.logprobs = np.zeros((rows, length), dtype=np.float32)
+        self.fed = 0
+        """tokens given to the model so far, padding left out"""
+
+    @property
+    def size(self) -> int:
+        return len(self.jobs)
+
+    def close(self) -> None:
+        """Put the model back as it was."""
+        self._open.close()
+
+    def row_of(self, request: Request) -> int | None:
+        """A row that has read this request's prompt."""
+        return next((row for row, job in enumerate(self.jobs) if job.request is request), None)
+
+    def enter(self, fresh: Sequence[Job], copies: Sequence[Job]) -> range:
+        """Read the prompts of ``fresh`` (and what they have of an answer) and draw their next token; ``copies`` get the
+        cache of a row with the same prompt, now or in flight, and draw with the next step.
+
+        Returns:
+            The rows that have a new token: those of ``fresh``.
+        """
+        first = self.size
+        rows = range(first, first + len(fresh))
+        if fresh:
+            logits = self._read(first, [[*job.request.prompt, *job.ids] for job in fresh])
+        self.jobs.extend(fresh)
+        for row, job in zip(rows, fresh, strict=True):
+            self._take(row, job, len(job.request.prompt) + len(job.ids) - 1)
+        if copies:
+            self._copy(copies)
+        self._groups = None
+        if fresh:
+            groups = grouped([job.request.settings() for job in fresh], logits.device)
+            self._choose(slice(first, first + len(fresh)), logits, groups)
+        return rows
+
+    def step(self) -> range:
+        """Draw one more token for every row; returns the rows, all of them."""
+        count = self.size
+        pos, view = self._pos[:count], self._view
+        view.place = (self._lines[:count] + pos[:, None]).view(-1)
+        view.end = min(-(-int(self.at[:count].max() + 1) // self._step) * self._step, self.length)
+        hidden = self._span[: view.end] > pos[:, None]  # (B, end)
+        view.bias = torch.zeros(hidden.shape, device=pos.device).masked_fill_(hidden, float("-inf"))[:, None, None]
+        logits = self._model(self._token[:count, None], pos[:, None])[:, 0]  # (B, V)
+        if self._groups is None:
+            self._groups = grouped([job.request.settings() for job in self.jobs], pos.device)
+        self.fed += count
+        self._choose(slice(0, count), logits, self._groups)
+        return range(count)
+
+    def leave(self, row: int) -> Job:
+        """Free a row: its place goes to the last one. Returns its job, with the tokens it has."""
+        job, last = self.jobs[row], self.size - 1
+        self._keep(row, job)
+        if row != last:
+            for cache in self._caches:
+                cache.copy_row(last, row, int(self.at[last]))
+            for device in (self._token, self._pos, self._drawn, self._numbers):
+                device[row] = device[last]
+            for host in (self.at, self.count, self.budget, self.stops, self.ids, self.logprobs):
+                host[row] = host[last]
+            self.jobs[row] = self.jobs[last]
+        self.jobs.pop()
+        self._groups = None
+        return job
+
+    def drain(self) -> list[Job]:
+        """Take all jobs out, with the tokens they have; nothing is asked of the device."""
+        for row, job in enumerate(self.jobs):
+            self._keep(row, job)
+        jobs, self.jobs = self.jobs, []
+        return jobs
+
+    def _keep(self, row: int, job: Job) -> None:
+        count = self.count[row]
+        job.ids = self.ids[row, :count].tolist()
+        job.logprobs = self.logprobs[row, :count].tolist() if job.request.logprobs else []
+
+    def _read(self, first: int, sequences: list[list[int]]) -> torch.Tensor:
+        """Prefill rows from ``first`` on, right-padded; returns the logits after the last token of each (count, V).
+
+        The head is computed at those positions only: a hook behind the last norm takes them out.
+        """
+        lengths = [len(sequence) for sequence in sequences]
+        padded = np.zeros((len(sequences), max(lengths)), dtype=np.int64)
+        for row, sequence in enumerate(sequences):
+            padded[row, : len(sequence)] = sequence
+        device = self._token.device
+        ids, ends = torch.from_numpy(padded).to(device), torch.tensor(lengths, device=device) - 1
+        which = torch.arange(len(sequences), device=device)
+        self._view.first, self._view.place = first, None
+        hook = self._model.transformer.ln_f.register_forward_hook(lambda _, __, out: out[which, ends][:, None])
+        try:
+            logits = self._model(ids, self._span[: ids.size(1)])  # (count, 1, V)
+        finally:
+            hook.remove()
+        self.fed += sum(lengths)
+        return logits[:, 0]
+
+    def _copy(self, copies: Sequence[Job]) -> None:
+        """New rows with the prompt of a sibling; the last token of the prompt is fed again by the next step."""
+        first = self.size
+        sources = [self.row_of(job.request) for job in copies]
+        longest = max(len(job.request.prompt) for job in copies) - 1
+        places = torch.tensor(sources, device=self._token.device)
+        for cache in self._caches:
+            for tensor in (cache.k, cache.v):
+                tensor[first : first + len(copies), :, :longest] = tensor[places, :, :longest]
+        for row, job in enumerate(copies, start=first):
+            self.jobs.append(job)
+            self._take(row, job, len(job.request.prompt) - 1)
+            self._token[row] = job.request.prompt[-1]
+
+    def _take(self, row: int, job: Job, at: int) -> None:
+        """Put down a job in its row; ``at`` is the position of the last token it has."""
+        have, request = len(job.ids), job.request
+        self.at[row], self.count[row], self.budget[row] = at, have, job.budget
+        self._pos[row], self._drawn[row] = at, have
+        self.ids[row, :have], self.logprobs[row, :have] = job.ids, job.logprobs or 0
+        if len(request.stop_ids) > self.stops.shape[1]:
+            wider = ((0, 0), (0, len(request.stop_ids) - self.stops.shape[1]))
+            self.stops = np.pad(self.stops, wider, constant_values=-1)
+        self.stops[row] = -1
+        self.stops[row, : len(request.stop_ids)] = request.stop_ids
+        if request.temperature > 0:
+            numbers = torch.from_numpy(uniforms(*request.stream_of(job.sample), job.budget))
+            self._numbers[row, : job.budget] = numbers.to(self._numbers.device)
+
+    def _choose(self, rows: slice, logits: torch.Tensor, groups: Groups) -> None:
+        """Draw a token for ``rows``, put it down and move on."""
+        uniform = self._numbers[rows].gather(1, self._drawn[rows, None]).squeeze(1)
+        token = pick_each(logits, uniform, groups)
+        self._token[rows] = token
+        self._drawn[rows] += 1
+        self._pos[rows] += 1
+        self.at[rows] += 1
+        here = np.arange(rows.start, rows.stop)
+        if any(job.request.logprobs for job in self.jobs[rows]):
+            logits = logits.float()
+            logprob = logits.gather(1, token[:, None]).squeeze(1) - logits.logsumexp(dim=-1)
+            self.logprobs[here, self.count[rows]] = logprob.cpu().numpy()
+        self.ids[here, self.count[rows]] = token.cpu().numpy()
+        self.count[rows] += 1
