@@ -15,6 +15,7 @@ dpo          litgpt finetune_full                             recipes/dpo.yaml  
 dpo-lora     litgpt finetune_lora                             recipes/dpo-lora.yaml    docs/dpo-lora.md
 online       litgpt-zh online                                 recipes/online.yaml      docs/online.md
 export       litgpt-zh export, litgpt-zh export_gguf          recipes/export.yaml      docs/export.md
+serve        litgpt-zh serve                                  recipes/serve.yaml       docs/serve.md
 ===========  ===============================================  =======================  ==================
 
 Nothing heavy is imported here; ``litgpt_zh.configs`` registers the model family when imported.
