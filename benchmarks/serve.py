@@ -1,0 +1,246 @@
+"""The bars of serving: 64 chats at once against ``litgpt serve`` on the same checkpoint, machine and run.
+
+    python benchmarks/serve.py --checkpoint runs/quickstart/sft/final   # a trained model, 64 chats on both sides
+    python benchmarks/serve.py --quick                                  # random weights of the 2m shape, within a minute
+
+One line a figure, ``name: value (bar: ...)``; the exit status is 1 if a bar is missed. Both servers are processes of their
+own and stream to OpenAI's client. Where litserve is not installed (``pip install 'litgpt-zh[web]'``) the other side is
+litgpt's ``generate``, one answer after another without HTTP, and the line says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import openai
+from export import random_checkpoint
+
+from litgpt_zh.corpus.world import generate as tell
+from litgpt_zh.prompts import prompt_for
+
+OK = True
+BROKEN = "\ufffd"
+
+
+def figure(name: str, value: float, bar: str, good: bool, form: str = ".1f") -> None:
+    """Print one line, and remember a miss."""
+    global OK
+    OK = OK and good
+    print(f"{name}: {value:{form}} (bar: {bar}){'' if good else '  MISSED'}", flush=True)
+
+
+@dataclass
+class Load:
+    """What came of many chats at once."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    broken: int = 0
+    first: list[float] = field(default_factory=list)
+    """seconds to the first piece of each"""
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / self.seconds
+
+
+def requests_of(count: int) -> list[str]:
+    """Requests for stories with three words each."""
+    stories = tell(seed=1_000_003, start=0, count=count)
+    return ["词汇：" + "，".join(story.words[:3]) for story in stories]
+
+
+@contextlib.contextmanager
+def server(line: list[str], health: str, log: Path) -> Iterator[None]:
+    """A server process from ready to gone."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with open(log, "w") as file:
+        process = subprocess.Popen(line, stdout=file, stderr=file, start_new_session=True)
+    try:
+        for _ in range(1200):
+            assert process.poll() is None, log.read_text()[-2000:]
+            with contextlib.suppress(OSError):
+                if opener.open(health, timeout=2).status == 200:
+                    break
+            time.sleep(0.1)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+async def chat_all(url: str, model: str, texts: list[str], tokens: int, ours: bool) -> Load:
+    """All chats at once, streamed. The stock server says no usage: its chunks are a token each."""
+    load = Load()
+    async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=600) as client:
+
+        async def one(text: str) -> None:
+            how: dict[str, Any] = {"stream_options": {"include_usage": True}} if ours else {}
+            began, first, pieces = time.perf_counter(), None, 0
+            stream = await client.chat.completions.create(
+                model=model, messages=[{"role": "user", "content": text}], max_completion_tokens=tokens, stream=True, **how
+            )
+            async for chunk in stream:
+                content = chunk.choices[0].delta.content if chunk.choices else None
+                if content is not None and content != "":
+                    first = first or time.perf_counter() - began
+                pieces += content is not None
+                load.broken += (content or "").count(BROKEN)
+                if ours and chunk.usage:
+                    load.tokens += chunk.usage.completion_tokens
+            load.tokens += 0 if ours else pieces
+            load.first.append(first or 0.0)
+
+        began = time.perf_counter()
+        await asyncio.gather(*map(one, texts))
+        load.seconds = time.perf_counter() - began
+    return load
+
+
+async def checks(url: str, model: str, texts: list[str]) -> list[str]:
+    """What OpenAI's client finds wrong, while the server is busy with other requests."""
+    wrong = []
+    async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=600) as client:
+
+        async def say(text: str, **how: Any) -> Any:
+            return await client.chat.completions.create(
+                model=model, messages=[{"role": "user", "content": text}], **({"max_tokens": 48} | how)
+            )
+
+        def need(name: str, good: bool) -> None:
+            if not good:
+                wrong.append(name)
+
+        need("models", [one.id async for one in client.models.list()] == [model])
+        alone = [await say(texts[0], seed=7), await say(texts[0], temperature=0)]
+        together = await asyncio.gather(
+            say(texts[0], seed=7), say(texts[0], temperature=0), *[say(text) for text in texts[1:30]]
+        )
+        for name, one, other in zip(("seed", "greedy"), alone, together, strict=False):
+            need(f"{name} under load", one.choices[0].message.content == other.choices[0].message.content)
+        streamed = "".join(
+            [c.choices[0].delta.content or "" async for c in await say(texts[0], seed=7, stream=True) if c.choices]
+        )
+        need("stream", streamed == alone[0].choices[0].message.content)
+        many = await say(texts[0], seed=7, n=4)
+        need("n", len({choice.message.content for choice in many.choices}) == 4)
+        need("n: the first", many.choices[0].message.content == alone[0].choices[0].message.content)
+        stop = alone[1].choices[0].message.content[5:7]
+        stopped = (await say(texts[0], temperature=0, stop=stop)).choices[0]
+        need("stop", stop not in stopped.message.content and stopped.finish_reason == "stop")
+        short = await say(texts[0], max_tokens=3)
+        need("length and usage", (short.choices[0].finish_reason, short.usage.completion_tokens) == ("length", 3))
+        for name, kind, how in (
+            ("long", openai.BadRequestError, {"max_tokens": 100_000}),
+            ("tools", openai.BadRequestError, {"tools": [{"type": "function", "function": {"name": "f"}}]}),
+        ):
+            try:
+                await say(texts[0], **how)
+                wrong.append(f"refusal: {name}")
+            except kind as error:
+                need(f"refusal: {name}", bool(error.param))
+    return wrong
+
+
+def ours(checkpoint: Path, texts: list[str], tokens: int, home: Path) -> Load:
+    """``litgpt-zh serve``: the figures, and the rate after a round to warm up."""
+    port = free_port()
+    line = [sys.executable, "-m", "litgpt_zh", "serve", str(checkpoint), "--port", str(port), "--name", "m"]
+    url = f"http://127.0.0.1:{port}/v1"
+    with server(line, f"http://127.0.0.1:{port}/health", home / "ours.log"):
+        asyncio.run(chat_all(url, "m", texts[:8], 8, True))
+        load = asyncio.run(chat_all(url, "m", texts, tokens, True))
+        wrong = asyncio.run(checks(url, "m", texts))
+    figure("broken characters in the streams", load.broken, "0", load.broken == 0, "d")
+    figure("checks with OpenAI's client that fail", len(wrong), "0", not wrong, "d")
+    if wrong:
+        print("  " + ", ".join(wrong))
+    figure(f"{len(texts)} chats at once, tokens a second", load.rate, "none: information", True)
+    figure("seconds to the first piece, median", statistics.median(load.first), "none: information", True, ".2f")
+    figure("seconds to the first piece, worst", max(load.first), "none: information", True, ".2f")
+    return load
+
+
+def stock_server(checkpoint: Path, texts: list[str], tokens: int, home: Path) -> Load:
+    """``litgpt serve`` with its OpenAI routes, the same chats, also sent at once."""
+    port = free_port()
+    line = [
+        sys.executable, "-m", "litgpt", "serve", str(checkpoint), "--openai_spec", "true", "--accelerator", "cpu",
+        "--port", str(port), "--max_new_tokens", str(tokens), "--timeout", "600",
+    ]  # fmt: skip
+    url = f"http://127.0.0.1:{port}/v1"
+    with server(line, f"http://127.0.0.1:{port}/health", home / "stock.log"):
+        asyncio.run(chat_all(url, "m", texts[:1], 8, False))
+        return asyncio.run(chat_all(url, "m", texts, tokens, False))
+
+
+def stock_generate(checkpoint: Path, texts: list[str], tokens: int) -> Load:
+    """litgpt's ``generate``, one after another."""
+    from litgpt.generate.base import generate
+
+    from litgpt_zh.generate.load import load as load_checkpoint
+
+    loaded, found = load_checkpoint(checkpoint, device="cpu"), Load()
+    loaded.model.set_kv_cache(batch_size=1)
+    for number, text in enumerate([texts[0], *texts]):
+        if number == 1:
+            began, found.tokens = time.perf_counter(), 0
+        ids = loaded.tokenizer.encode(prompt_for(text))
+        most = min(len(ids) + tokens, loaded.config.block_size)
+        answer = generate(loaded.model, ids, most, temperature=0.7, top_k=50, eos_id=loaded.eos_id, include_prompt=False)
+        found.tokens += len(answer)
+    found.seconds = time.perf_counter() - began
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, help="a tuned run's final/; by default random weights")
+    parser.add_argument("--tokens", type=int, default=128, help="longest answer")
+    parser.add_argument("--quick", action="store_true", help="the stock server answers 6 chats instead of 64")
+    options = parser.parse_args()
+    for name in ("http_proxy", "https_proxy", "all_proxy", "LITGPT_ZH_API_KEY"):
+        os.environ.pop(name, None)
+        os.environ.pop(name.upper(), None)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        checkpoint = options.checkpoint or random_checkpoint(home / "lit")
+        texts = requests_of(64)
+        load = ours(checkpoint, texts, options.tokens, home)
+        fewer = texts[: 6 if options.quick else 64]
+        if find_spec("litserve"):
+            name, other = "litgpt serve", stock_server(checkpoint, fewer, options.tokens, home)
+            figure("litgpt serve: broken characters in its streams", other.broken, "none: information", True, "d")
+        else:
+            name = "litgpt's generate, one at a time, no HTTP (litserve is not installed)"
+            other = stock_generate(checkpoint, fewer, options.tokens)
+        figure(f"{name}: {len(fewer)} chats, tokens a second", other.rate, "none: information", True)
+        ratio = load.rate / other.rate
+        figure(f"throughput over {name}", ratio, ">= 10", ratio >= 10)
+    sys.exit(0 if OK else 1)
+
+
+if __name__ == "__main__":
+    main()
