@@ -55,8 +55,8 @@ class RowCache(KVCache):
                 cache.view(-1, cache.size(-1)).index_copy_(0, self.view.place, new.reshape(-1, new.size(-1)))
         return k, v
 
-    def copy_row(self, source: int, target: int, length: int) -> None:
-        """Copy the first ``length`` positions of a row over another."""
+    def copy_rows(self, source: torch.Tensor, target: torch.Tensor, length: int) -> None:
+        """Copy the first ``length`` positions of rows over other rows."""
         self.k[target, :, :length] = self.k[source, :, :length]
         self.v[target, :, :length] = self.v[source, :, :length]
 

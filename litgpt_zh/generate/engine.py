@@ -145,9 +145,8 @@ class Engine:
         gone = {self._cancelled.popleft() for _ in range(len(self._cancelled))}
         if gone:
             self._waiting = deque(job for job in self._waiting if job.handle not in gone)
-            for row in range(self._rows.size - 1, -1, -1) if self._rows else ():
-                if self._rows.jobs[row].handle in gone:
-                    self._rows.leave(row)
+            if self._rows:
+                self._rows.leave([row for row, job in enumerate(self._rows.jobs) if job.handle in gone])
 
     def _allocate(self) -> Rows:
         """Caches for as many rows as were asked for, as the work needs if it is an offline batch, and as fit."""
@@ -163,33 +162,36 @@ class Engine:
         """Take jobs from the queue: those whose prompt must be read, and those that can copy a sibling's."""
         fresh: list[Job] = []
         copies: list[Job] = []
+        read = {id(job.request) for job in rows.jobs}
         longest = 0
         while self._waiting and rows.size + len(fresh) + len(copies) < rows.rows:
             job = self._waiting[0]
-            shared = job.request.samples > 1 and not job.ids
-            if shared and (any(o.request is job.request for o in fresh) or rows.row_of(job.request) is not None):
+            if id(job.request) in read and not job.ids:
                 copies.append(self._waiting.popleft())
                 continue
             longest = max(longest, len(job.request.prompt) + len(job.ids))
             if fresh and longest * (len(fresh) + 1) > self._prefill:
                 break
             fresh.append(self._waiting.popleft())
+            read.add(id(job.request))
         return fresh, copies
 
     def _collect(self, rows: Rows, new: range) -> list[Event]:
-        """Events of the rows with a new token; finished rows leave, the last one first so that places keep their meaning."""
+        """Events of the rows with a new token; finished rows leave."""
         here = slice(new.start, new.stop)
         count = rows.count[here]
         tokens = rows.ids[np.arange(new.start, new.stop), count - 1]
         stopped = (tokens[:, None] == rows.stops[here]).any(axis=1)
         ended = stopped | (count >= rows.budget[here])
-        events = []
-        for place in range(len(new) - 1, -1, -1):
+        events, gone = [], []
+        for place in np.flatnonzero(ended | rows.watched[here]).tolist():
             row = new.start + place
-            if not ended[place] and not rows.jobs[row].watched:
-                continue
-            if event := self._look(rows, row, int(tokens[place]), bool(stopped[place]), bool(ended[place])):
+            event = self._look(rows, row, int(tokens[place]), bool(stopped[place]), bool(ended[place]))
+            if event:
                 events.append(event)
+                if event.answer:
+                    gone.append(row)
+        rows.leave(gone)
         return events
 
     def _look(self, rows: Rows, row: int, token: int, stopped: bool, ended: bool) -> Event | None:
@@ -201,7 +203,7 @@ class Engine:
         answer = None
         if ended:
             before = len(reader.text) if reader else 0
-            answer = _answer(rows.leave(row), stopped)
+            answer = _answer(rows.keep(row), stopped)
             text += (answer.text or "")[before:]
         if not told:
             return Event(job.handle, job.sample, answer=answer) if answer else None

@@ -76,7 +76,7 @@ class Request:
                 f"the prompt has {length} tokens, this model takes 1 to {block - 1}"
                 + ("; shorten it" if length else "")
             )
-        if not (0 <= min(self.prompt) and max(self.prompt) < vocabulary):
+        if not (min(self.prompt) >= 0 and max(self.prompt) < vocabulary):
             raise UserError(f"the prompt has ids outside 0 to {vocabulary - 1}; encode it with the model's tokenizer")
         if self.samples < 1:
             raise UserError(f"samples {self.samples}: choose 1 or more")

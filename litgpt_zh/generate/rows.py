@@ -64,6 +64,7 @@ class Rows:
         self.at = np.zeros(rows, dtype=np.int64)  # `pos` on the host
         self.count = np.zeros(rows, dtype=np.int64)
         self.budget = np.zeros(rows, dtype=np.int64)
+        self.watched = np.zeros(rows, dtype=bool)
         self.stops = np.full((rows, 1), -1, dtype=np.int64)
         self.ids = np.zeros((rows, length), dtype=np.int32)
         self.logprobs = np.zeros((rows, length), dtype=np.float32)
@@ -77,10 +78,6 @@ class Rows:
     def close(self) -> None:
         """Put the model back as it was."""
         self._open.close()
-
-    def row_of(self, request: Request) -> int | None:
-        """A row that has read this request's prompt."""
-        return next((row for row, job in enumerate(self.jobs) if job.request is request), None)
 
     def enter(self, fresh: Sequence[Job], copies: Sequence[Job]) -> range:
         """Read the prompts of ``fresh`` (and what they have of an answer) and draw their next token; ``copies`` get the
@@ -119,33 +116,37 @@ class Rows:
         self._choose(slice(0, count), logits, self._groups)
         return range(count)
 
-    def leave(self, row: int) -> Job:
-        """Free a row: its place goes to the last one. Returns its job, with the tokens it has."""
-        job, last = self.jobs[row], self.size - 1
-        self._keep(row, job)
-        if row != last:
+    def leave(self, gone: Sequence[int]) -> None:
+        """Free rows: the last of those that stay take the places that are left below them."""
+        if not gone:
+            return
+        size, out = self.size - len(gone), set(gone)
+        targets = [row for row in out if row < size]
+        sources = [row for row in range(size, self.size) if row not in out]
+        if targets:
+            to, source = torch.tensor([targets, sources], device=self._pos.device)
             for cache in self._caches:
-                cache.copy_row(last, row, int(self.at[last]))
+                cache.copy_rows(source, to, int(self.at[sources].max()))
             for device in (self._token, self._pos, self._drawn, self._numbers):
-                device[row] = device[last]
-            for host in (self.at, self.count, self.budget, self.stops, self.ids, self.logprobs):
-                host[row] = host[last]
-            self.jobs[row] = self.jobs[last]
-        self.jobs.pop()
+                device[to] = device[source]
+            for host in (self.at, self.count, self.budget, self.watched, self.stops, self.ids, self.logprobs):
+                host[targets] = host[sources]
+            for target, last in zip(targets, sources, strict=True):
+                self.jobs[target] = self.jobs[last]
+        del self.jobs[size:]
         self._groups = None
+
+    def keep(self, row: int) -> Job:
+        """The job of a row, with the tokens it has so far."""
+        job, count = self.jobs[row], self.count[row]
+        job.ids = self.ids[row, :count].tolist()
+        job.logprobs = self.logprobs[row, :count].tolist() if job.request.logprobs else []
         return job
 
     def drain(self) -> list[Job]:
         """Take all jobs out, with the tokens they have; nothing is asked of the device."""
-        for row, job in enumerate(self.jobs):
-            self._keep(row, job)
-        jobs, self.jobs = self.jobs, []
+        jobs, self.jobs = [self.keep(row) for row in range(self.size)], []
         return jobs
-
-    def _keep(self, row: int, job: Job) -> None:
-        count = self.count[row]
-        job.ids = self.ids[row, :count].tolist()
-        job.logprobs = self.logprobs[row, :count].tolist() if job.request.logprobs else []
 
     def _read(self, first: int, sequences: list[list[int]]) -> torch.Tensor:
         """Prefill rows from ``first`` on, right-padded; returns the logits after the last token of each (count, V).
@@ -171,12 +172,13 @@ class Rows:
     def _copy(self, copies: Sequence[Job]) -> None:
         """New rows with the prompt of a sibling; the last token of the prompt is fed again by the next step."""
         first = self.size
-        sources = [self.row_of(job.request) for job in copies]
+        rows = {id(job.request): row for row, job in enumerate(self.jobs)}
+        sources = [rows[id(job.request)] for job in copies]
         longest = max(len(job.request.prompt) for job in copies) - 1
         places = torch.tensor(sources, device=self._token.device)
+        new = torch.arange(first, first + len(copies), device=places.device)
         for cache in self._caches:
-            for tensor in (cache.k, cache.v):
-                tensor[first : first + len(copies), :, :longest] = tensor[places, :, :longest]
+            cache.copy_rows(places, new, longest)
         for row, job in enumerate(copies, start=first):
             self.jobs.append(job)
             self._take(row, job, len(job.request.prompt) - 1)
@@ -186,7 +188,7 @@ class Rows:
         """Put down a job in its row; ``at`` is the position of the last token it has."""
         have, request = len(job.ids), job.request
         self.at[row], self.count[row], self.budget[row] = at, have, job.budget
-        self._pos[row], self._drawn[row] = at, have
+        self._pos[row], self._drawn[row], self.watched[row] = at, have, job.watched
         self.ids[row, :have], self.logprobs[row, :have] = job.ids, job.logprobs or 0
         if len(request.stop_ids) > self.stops.shape[1]:
             wider = ((0, 0), (0, len(request.stop_ids) - self.stops.shape[1]))

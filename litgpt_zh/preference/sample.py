@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,10 +24,13 @@ from litgpt_zh.preference.rewards import BAND, WEIGHTS, combine, measure, requir
 from litgpt_zh.preference.samples import Answered, kept
 from litgpt_zh.preference.stage import STAGE, check, refuse_empty, summary, take, unfit
 from litgpt_zh.preference.writer import EncodedRecord, PairWriter
+from litgpt_zh.prompts import plain
 from litgpt_zh.stage import Manifest, UserError, Workspace, open_stage, progress
+from litgpt_zh.translate.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from litgpt_zh.generate.load import Loaded
+    from litgpt_zh.preference.served import Served
 
 CHUNK = 64
 """Requests between two points a stopped run can go on from."""
@@ -69,6 +73,9 @@ def sample_pairs(
     plots: list[str] | None = None,
     skip: int = 0,
     keep_samples: bool = False,
+    endpoint: Endpoint | None = None,
+    concurrency: int = 32,
+    ledger: Path | None = None,
     val_share: float = 0.05,
     seed: int = 42,
     overwrite: bool = False,
@@ -100,6 +107,10 @@ def sample_pairs(
         plots: plots of the story world to ask for, as in the corpus; all by default.
         skip: records (or stories of the world) passed over before the first request.
         keep_samples: keep every sample in samples.jsonl, for ``pair_samples`` and ``best_of``.
+        endpoint: a server that writes the samples instead of the checkpoint, whose tokenizer and block still hold.
+            ``temperature`` above is its temperature, ``max_new_tokens`` its max_tokens.
+        concurrency: calls to the server at a time at most.
+        ledger: file of the server's answers; beside out_dir by default.
         val_share: share of the requests that go to validation.
         seed: of sampling, split and fields shown.
         overwrite: move a folder made with other settings aside instead of refusing.
@@ -119,6 +130,8 @@ def sample_pairs(
         **later, **({"keep_samples": True} if keep_samples else {}),
     }  # fmt: skip
     require(settings)
+    server = _server(endpoint, temperature, top_k, max_new_tokens)
+    settings |= {"endpoint": server.identity()} if server else {}
 
     def wanted() -> Iterator[Request | None]:
         return requests(source, **asking, **later, length=world_length)  # type: ignore[arg-type]
@@ -134,14 +147,24 @@ def sample_pairs(
             loaded = load(checkpoint_dir)
             shutil.copyfile(Path(checkpoint_dir) / TOKENIZER, stage.folder / TOKENIZER)
             held_out.write(stage.folder, wanted(), val_share, seed)
-            with kept(stage.folder, keep_samples) as keep:
+            with contextlib.ExitStack() as opened:
+                keep = opened.enter_context(kept(stage.folder, keep_samples))
+                if server:
+                    from litgpt_zh.preference.served import Served
+
+                    book = ledger or Path(out_dir).with_name(Path(out_dir).name + ".ledger")
+                    served = opened.enter_context(Served(server, book, concurrency))
 
                 def answer(chunk: list[Request | None], first: int) -> list[Answered]:
+                    if server:
+                        return keep(first, _asked(chunk, loaded, first, rules, served))
                     return keep(
                         first, _answered(chunk, loaded, seed, first, rules, {**decoding, "batch_size": batch_size})
                     )
 
                 fill(stage, loaded, wanted(), answer, rules, count)
+                if server:
+                    stage.counts["troubles"] = served.troubles
     print(f"{out_dir}: {summary(stage.counts)}; yield {stage.counts['yield']:.1%} of the requests")
     return stage.manifest
 
@@ -223,6 +246,38 @@ def _answered(
         else:
             scored = [score(request, a.ids, a.finished, loaded, rules) for a in islice(answers, rules.samples)]
             results.append((request, kept[n], scored))
+    return results
+
+
+def _server(endpoint: Endpoint | None, temperature: float, top_k: int | None, most: int | None) -> Endpoint | None:
+    """The endpoint as it will be asked."""
+    if endpoint is None:
+        return None
+    if top_k is not None:
+        raise UserError(
+            "sample_pairs: leave out --top_k: not every server takes it; an endpoint is asked by temperature"
+        )
+    return replace(endpoint, temperature=temperature, max_tokens=most or endpoint.max_tokens).resolved()
+
+
+def _asked(chunk: Sequence[Request | None], loaded: Loaded, first: int, rules: Rules, served: Served) -> list[Answered]:
+    """As ``_answered``, from a server. A call that failed is an empty sample: it counts as a failure and is never paired."""
+    results: list[Answered] = []
+    for request, given in zip(chunk, served.answers(chunk, first, rules.samples), strict=True):
+        if request is None:
+            results.append("nothing is asked")
+            continue
+        prompt = loaded.encode(request.prompt)
+        if len(prompt) + ROOM > loaded.model.max_seq_length:
+            results.append("prompt too long")
+        elif not any(given):
+            results.append("the endpoint gave no answer")
+        else:
+            told = [(one.text.strip(), one.finish == "stop") if one else ("", False) for one in given]
+            scored = [
+                score(request, loaded.encode(plain(text)) if text else [], end, loaded, rules) for text, end in told
+            ]
+            results.append((request, prompt, scored))
     return results
 
 

@@ -45,20 +45,18 @@ class Endpoint:
             UserError: no address or model, a secret in the address, or the key where its variable's name belongs.
         """
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_env):
-            raise UserError("translate: endpoint.key_env is the NAME of the environment variable that holds the key")
+            raise UserError("endpoint.key_env is the NAME of the environment variable that holds the key")
         url, model = self.base_url or os.environ.get("OPENAI_BASE_URL"), self.model or os.environ.get("OPENAI_MODEL")
         if not url or not model:
-            raise UserError("translate: give endpoint.base_url and endpoint.model, or OPENAI_BASE_URL and OPENAI_MODEL")
+            raise UserError("give endpoint.base_url and endpoint.model, or OPENAI_BASE_URL and OPENAI_MODEL")
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError("translate: endpoint.base_url must look like http://host:port/v1")
+            raise UserError("endpoint.base_url must look like http://host:port/v1")
         if parts.username or parts.password or parts.query:
-            raise UserError(
-                "translate: endpoint.base_url holds a secret; put the key into the variable that key_env names"
-            )
+            raise UserError("endpoint.base_url holds a secret; put the key into the variable that key_env names")
         for name in ("max_tokens", "timeout"):
             if getattr(self, name) <= 0:
-                raise UserError(f"translate: endpoint.{name} {getattr(self, name)} is out of range, it must be above 0")
+                raise UserError(f"endpoint.{name} {getattr(self, name)} is out of range, it must be above 0")
         return replace(self, base_url=url, model=model)
 
     def identity(self) -> dict[str, Any]:
