@@ -100,7 +100,11 @@ async def chat_all(url: str, model: str, texts: list[str], tokens: int, ours: bo
             how: dict[str, Any] = {"stream_options": {"include_usage": True}} if ours else {}
             began, first, pieces = time.perf_counter(), None, 0
             stream = await client.chat.completions.create(
-                model=model, messages=[{"role": "user", "content": text}], max_completion_tokens=tokens, stream=True, **how
+                model=model,
+                messages=[{"role": "user", "content": text}],
+                max_completion_tokens=tokens,
+                stream=True,
+                **how,
             )
             async for chunk in stream:
                 content = chunk.choices[0].delta.content if chunk.choices else None
@@ -209,7 +213,9 @@ def stock_generate(checkpoint: Path, texts: list[str], tokens: int) -> Load:
             began, found.tokens = time.perf_counter(), 0
         ids = loaded.tokenizer.encode(prompt_for(text))
         most = min(len(ids) + tokens, loaded.config.block_size)
-        answer = generate(loaded.model, ids, most, temperature=0.7, top_k=50, eos_id=loaded.eos_id, include_prompt=False)
+        answer = generate(
+            loaded.model, ids, most, temperature=0.7, top_k=50, eos_id=loaded.eos_id, include_prompt=False
+        )
         found.tokens += len(answer)
     found.seconds = time.perf_counter() - began
     return found

@@ -33,7 +33,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(loaded: Loaded, limits: Limits | None = None, key: str | None = None, name: str = "tiny") -> Iterator[Served]:
+def serving(
+    loaded: Loaded, limits: Limits | None = None, key: str | None = None, name: str = "tiny"
+) -> Iterator[Served]:
     """The application with its worker, from the first request to the last."""
     service = Service(loaded, name, limits or Limits(), key)
     loop, started, ready = asyncio.new_event_loop(), threading.Event(), []

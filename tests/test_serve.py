@@ -30,6 +30,8 @@ from litgpt_zh.generate.load import Loaded, load
 from litgpt_zh.generate.request import Answer, Event, Request
 from litgpt_zh.prompts import prompt_for
 from litgpt_zh.serve.app import Limits
+from litgpt_zh.serve.command import is_loopback, serve
+from litgpt_zh.stage import UserError
 
 SAID = "小兔子在草地上玩"
 HELLO: Any = [{"role": "user", "content": SAID}]
@@ -44,15 +46,26 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    folder = tmp_path_factory.mktemp("tiny")
-    write_checkpoint(folder, instruct=True)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("tiny")
+    write_checkpoint(found, instruct=True)
+    return found
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> Loaded:
+    """To compare with; each server has a model of its own, as an engine does not share it."""
+    return load(folder, device="cpu")
+
+
+@pytest.fixture
+def own(folder: Path) -> Loaded:
     return load(folder, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def served(loaded: Loaded) -> Iterator[Served]:
-    with serving(loaded, Limits(batch_size=16, queue=256)) as found:
+def served(folder: Path) -> Iterator[Served]:
+    with serving(load(folder, device="cpu"), Limits(batch_size=16, queue=256)) as found:
         yield found
 
 
@@ -120,7 +133,12 @@ def test_a_greedy_chat_is_what_the_engine_says(client: openai.OpenAI, loaded: Lo
     made = client.chat.completions.create(model="tiny", messages=HELLO, temperature=0)
     choice = made.choices[0]
     assert (choice.message.role, choice.message.content) == ("assistant", wanted.text)
-    assert (choice.finish_reason, choice.index, made.model, made.object) == (wanted.reason, 0, "tiny", "chat.completion")
+    assert (choice.finish_reason, choice.index, made.model, made.object) == (
+        wanted.reason,
+        0,
+        "tiny",
+        "chat.completion",
+    )
     assert made.usage is not None and made.usage.prompt_tokens == len(loaded.encode(prompt_for(SAID)))
     assert made.usage.completion_tokens == wanted.drawn
     assert made.usage.total_tokens == made.usage.prompt_tokens + wanted.drawn
@@ -128,7 +146,7 @@ def test_a_greedy_chat_is_what_the_engine_says(client: openai.OpenAI, loaded: Lo
 
 def test_max_tokens_end_with_length(client: openai.OpenAI) -> None:
     for field in ("max_tokens", "max_completion_tokens"):
-        made = client.chat.completions.create(model="tiny", messages=HELLO, temperature=0, **{field: 3})  # type: ignore[call-overload]
+        made = client.chat.completions.create(model="tiny", messages=HELLO, temperature=0, **{field: 3})
         assert made.choices[0].finish_reason == "length" and made.usage.completion_tokens == 3
 
 
@@ -144,7 +162,7 @@ def test_both_reasons_to_finish_occur(client: openai.OpenAI, loaded: Loaded) -> 
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("stop", [None, "子", ["地", "在草"]])
 def test_a_chat_streams_what_it_says_whole(client: openai.OpenAI, n: int, stop: Any) -> None:
-    for seed in range(6):
+    for seed in range(3):
         how: dict[str, Any] = dict(model="tiny", messages=HELLO, seed=seed, temperature=1.3, n=n, stop=stop)
         whole = client.chat.completions.create(**how)
         texts, reasons, roles, bills = [""] * n, [[] for _ in range(n)], [0] * n, []
@@ -175,14 +193,13 @@ def test_a_completion_streams_what_it_says_whole(client: openai.OpenAI) -> None:
     assert [choice.index for choice in whole.choices] == [0, 1, 2, 3]
 
 
-def test_characters_spread_over_bytes_stream_whole(loaded: Loaded) -> None:
+def test_characters_spread_over_bytes_stream_whole(client: openai.OpenAI) -> None:
     """The tiny vocabulary spells most characters byte by byte; what never becomes one is left out."""
-    with serving(loaded) as served, client_of(served) as client:
-        shown = ""
-        for seed in range(40):
-            how: dict[str, Any] = dict(model="tiny", messages=HELLO, seed=seed, temperature=2, extra_body={"top_k": 0})
-            for chunk in client.chat.completions.create(**how, stream=True):
-                shown += chunk.choices[0].delta.content or ""
+    shown = ""
+    for seed in range(4):
+        how: dict[str, Any] = dict(model="tiny", messages=HELLO, seed=seed, temperature=2, n=4, extra_body={"top_k": 0})
+        for chunk in client.chat.completions.create(**how, stream=True):
+            shown += chunk.choices[0].delta.content or ""
     assert "\ufffd" not in shown and len(set(shown)) > 50
 
 
@@ -190,10 +207,10 @@ def test_completions_take_texts_and_ids(client: openai.OpenAI, loaded: Loaded) -
     wanted = [alone(loaded, text, max_new_tokens=16).text for text in ("小兔", "草地")]
     ids = [loaded.encode(text) for text in ("小兔", "草地")]
     for prompt, expected in (("小兔", wanted[:1]), (["小兔", "草地"], wanted), (ids[0], wanted[:1]), (ids, wanted)):
-        made = client.completions.create(model="tiny", prompt=prompt, temperature=0)  # type: ignore[arg-type]
+        made = client.completions.create(model="tiny", prompt=prompt, temperature=0)
         assert [choice.text for choice in made.choices] == expected
         assert made.object == "text_completion"
-    assert client.completions.create(model="tiny", prompt="", temperature=0).usage.prompt_tokens == 1  # type: ignore[union-attr]
+    assert client.completions.create(model="tiny", prompt="", temperature=0).usage.prompt_tokens == 1
 
 
 def test_n_answers_differ_and_the_first_is_the_only_one(client: openai.OpenAI) -> None:
@@ -223,7 +240,9 @@ def test_logprobs_are_the_engines(client: openai.OpenAI, loaded: Loaded) -> None
     assert data.decode(errors="ignore").startswith((made.message.content or "")[:3])
     plain = client.completions.create(model="tiny", prompt="小", temperature=0, logprobs=0).choices[0].logprobs
     assert plain is not None and plain.token_logprobs is not None
-    assert plain.token_logprobs == pytest.approx(alone(loaded, "小", max_new_tokens=16, logprobs=True).logprobs, abs=1e-4)
+    assert plain.token_logprobs == pytest.approx(
+        alone(loaded, "小", max_new_tokens=16, logprobs=True).logprobs, abs=1e-4
+    )
 
 
 # many at once --------------------------------------------------------------------------------------------------------
@@ -252,10 +271,12 @@ def test_64_at_once_say_what_each_says_alone(served: Served, loaded: Loaded) -> 
     assert served.service.worker.waiting == 0
 
 
-def test_they_are_answered_together(loaded: Loaded, held: type[Held]) -> None:
-    with serving(loaded, Limits(batch_size=8)) as served:
+def test_they_are_answered_together(own: Loaded, held: type[Held]) -> None:
+    with serving(own, Limits(batch_size=8)) as served:
         done: list[int] = []
-        threads = [threading.Thread(target=lambda: done.append(post(served, BODY | {"max_tokens": 9})[0])) for _ in range(8)]
+        threads = [
+            threading.Thread(target=lambda: done.append(post(served, BODY | {"max_tokens": 9})[0])) for _ in range(8)
+        ]
         for thread in threads:
             thread.start()
         wait_for(lambda: served.service.worker.waiting == 8)
@@ -347,7 +368,7 @@ def test_hanzi_in_answers_are_readable(served: Served) -> None:
     line = http.client.HTTPConnection(served.root.removeprefix("http://"), timeout=30)
     line.request("POST", "/v1/chat/completions", json.dumps(BODY), {"Content-Type": "application/json; charset=utf-8"})
     text = line.getresponse().read().decode()
-    assert "\\u" not in text and re.search("[一-龥]", text)
+    assert re.search("[一-龥]", text) and not re.search(r"\\u[4-9]", text)
 
 
 def test_a_pretrained_model_completes_and_does_not_chat(tmp_path: Path) -> None:
@@ -358,8 +379,8 @@ def test_a_pretrained_model_completes_and_does_not_chat(tmp_path: Path) -> None:
             client.chat.completions.create(model="tiny", messages=HELLO)
 
 
-def test_a_full_queue_says_so_and_empties(loaded: Loaded, held: type[Held]) -> None:
-    with serving(loaded, Limits(batch_size=2, queue=1)) as served:
+def test_a_full_queue_says_so_and_empties(own: Loaded, held: type[Held]) -> None:
+    with serving(own, Limits(batch_size=2, queue=1)) as served:
         first: list[int] = []
         thread = threading.Thread(target=lambda: first.append(post(served, BODY | {"n": 2})[0]))
         thread.start()
@@ -371,20 +392,20 @@ def test_a_full_queue_says_so_and_empties(loaded: Loaded, held: type[Held]) -> N
         assert first == [200] and post(served, BODY)[0] == 200
 
 
-def test_time_is_limited(loaded: Loaded, held: type[Held]) -> None:
-    with serving(loaded, Limits(seconds=0.3)) as served:
+def test_time_is_limited(own: Loaded, held: type[Held]) -> None:
+    with serving(own, Limits(seconds=0.3)) as served:
         status, answer, headers = post(served, BODY)
         assert (status, answer["error"]["code"], headers["x-should-retry"]) == (504, "timeout", "false")
         assert served.service.worker.waiting == 0
-        with client_of(served) as client, pytest.raises(openai.APIError, match="0.3 seconds"):
+        with client_of(served) as client, pytest.raises(openai.APIError, match=r"0\.3 seconds"):
             list(client.chat.completions.create(**BODY, stream=True))
         wait_for(lambda: not served.service.worker._engine.busy)
         held.gate.release(10_000)
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_leaves_takes_its_rows_along(loaded: Loaded, held: type[Held], stream: bool) -> None:
-    with serving(loaded) as served:
+def test_a_client_that_leaves_takes_its_rows_along(own: Loaded, held: type[Held], stream: bool) -> None:
+    with serving(own) as served:
         line = socket.create_connection(tuple(served.service_address))
         data = json.dumps(BODY | {"stream": stream}).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
@@ -401,9 +422,9 @@ def test_a_client_that_leaves_takes_its_rows_along(loaded: Loaded, held: type[He
         assert post(served, BODY)[0] == 200
 
 
-def test_a_failing_engine_is_told_and_replaced(loaded: Loaded, held: type[Held]) -> None:
+def test_a_failing_engine_is_told_and_replaced(own: Loaded, held: type[Held]) -> None:
     held.gate.release(10_000)
-    with serving(loaded) as served, client_of(served) as client:
+    with serving(own) as served, client_of(served) as client:
         held.fails = True
         status, answer, _ = post(served, BODY)
         assert (status, answer["error"]["type"]) == (500, "server_error")
@@ -414,10 +435,10 @@ def test_a_failing_engine_is_told_and_replaced(loaded: Loaded, held: type[Held])
         assert post(served, BODY)[0] == 200
 
 
-def test_a_key_lets_in_and_stays_out_of_the_log(loaded: Loaded, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_lets_in_and_stays_out_of_the_log(own: Loaded, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "litgpt_zh.serve")
     key = "sk-不可说-1234"
-    with serving(loaded, key="sk-secret-1234") as served:
+    with serving(own, key="sk-secret-1234") as served:
         for shown in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic sk-secret-1234"}):
             status, answer, headers = post(served, BODY, **shown)
             assert (status, answer["error"]["code"], headers["WWW-Authenticate"]) == (401, "invalid_api_key", "Bearer")
@@ -426,11 +447,14 @@ def test_a_key_lets_in_and_stays_out_of_the_log(loaded: Loaded, caplog: pytest.L
         assert post(served, b"", "/health", "GET")[0] == 200
         with client_of(served, "sk-secret-1234") as client:
             assert client.models.list().data[0].id == "tiny"
-        assert post(served, BODY, "/v1/chat/completions?key=sk-secret-1234", Authorization="Bearer sk-secret-1234")[0] == 200
+        assert (
+            post(served, BODY, "/v1/chat/completions?key=sk-secret-1234", Authorization="Bearer sk-secret-1234")[0]
+            == 200
+        )
         with client_of(served, "sk-secret-123") as client, pytest.raises(openai.AuthenticationError):
             client.models.list()
     assert "/v1/chat/completions 200" in caplog.text and "secret" not in caplog.text and SAID not in caplog.text
-    with serving(loaded, key=key) as served:
+    with serving(own, key=key) as served:
         line = f"Bearer {key}".encode().decode("latin-1")
         assert post(served, b"", "/v1/models", "GET", Authorization=line)[0] == 200
 
@@ -439,12 +463,13 @@ def test_a_key_lets_in_and_stays_out_of_the_log(loaded: Loaded, caplog: pytest.L
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_stopped(tmp_path: Path, number: int) -> None:
-    write_checkpoint(tmp_path, instruct=True)
-    line = [sys.executable, "-m", "litgpt_zh", "serve", str(tmp_path), "--port", "0", "--name", "mine"]
+def test_the_command_serves_until_it_is_stopped(folder: Path, number: int) -> None:
+    line = [sys.executable, "-m", "litgpt_zh", "serve", str(folder), "--port", "0", "--name", "mine"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=QUICK) as process:
         assert process.stdout is not None
-        found = re.fullmatch(r"mine \(\w+\): (http://127\.0\.0\.1:\d+/v1)    Ctrl-C stops it\n", process.stdout.readline())
+        found = re.fullmatch(
+            r"mine \(\w+\): (http://127\.0\.0\.1:\d+/v1)    Ctrl-C stops it\n", process.stdout.readline()
+        )
         assert found
         with openai.OpenAI(base_url=found[1], api_key="none", max_retries=0) as client:
             assert client.chat.completions.create(model="mine", messages=HELLO, max_tokens=4).usage
@@ -454,14 +479,26 @@ def test_the_command_serves_until_it_is_stopped(tmp_path: Path, number: int) -> 
     assert "POST /v1/chat/completions 200" in errors
 
 
-def test_mistakes_are_one_line(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "c")
+def test_a_taken_port_is_one_line(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        for argv, about in ((("--port", port), f"127.0.0.1:{port}"), (("--batch_size", "0"), "batch_size 0")):
-            done = run("litgpt-zh", "serve", str(tmp_path / "c"), *argv)
-            assert done.returncode == 1 and about in done.stderr
-            assert done.stderr.strip().count("\n") == 0, done.stderr
+        done = run("litgpt-zh", "serve", str(folder), "--port", port)
+    assert done.returncode == 1 and f"127.0.0.1:{port}" in done.stderr
+    assert done.stderr.strip().count("\n") == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"queue": -1}, {"timeout": 0}, {"max_body": 0}, {"port": 70_000}], ids=str
+)
+def test_settings_out_of_range_are_refused_before_loading(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=f"{next(iter(wrong))} {next(iter(wrong.values()))} is out of range"):
+        serve(Path("nowhere"), **wrong)
+
+
+def test_only_addresses_of_this_machine_need_no_warning() -> None:
+    assert [host for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "example.org") if not is_loopback(host)] == [
+        "0.0.0.0", "::", "example.org",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
@@ -470,6 +507,9 @@ def test_stock_litgpt_serves_our_checkpoint(tmp_path: Path) -> None:
     from overfitted import served as stock
 
     write_checkpoint(tmp_path / "c", instruct=True)
-    with stock(tmp_path / "c", tmp_path / "log", max_new_tokens=8) as url, openai.OpenAI(base_url=url, api_key="x") as client:
+    with (
+        stock(tmp_path / "c", tmp_path / "log", max_new_tokens=8) as url,
+        openai.OpenAI(base_url=url, api_key="x") as client,
+    ):
         made = client.chat.completions.create(model="any", messages=HELLO)
     assert made.choices[0].message.content

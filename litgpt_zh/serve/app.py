@@ -77,15 +77,15 @@ class Service:
         await self._worker.close()
 
     @web.middleware
-    async def _guarded(self, http: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Keys, and every refusal as JSON."""
         try:
-            self._admit(http)
-            return await handler(http)
+            self._admit(request)
+            return await handler(request)
         except ApiError as error:
             return _refusal(error)
         except web.HTTPException as error:
-            return _refusal(self._in_shape(error, http))
+            return _refusal(self._in_shape(error, request))
         except Exception:
             return _refusal(_logged())
 

@@ -21,7 +21,9 @@ def requests(ask: Ask, loaded: Loaded) -> list[Request]:
     Raises:
         ApiError: the checkpoint does not chat, or a prompt with its answer is longer than the block.
     """
-    texts = [chat_text(ask, loaded)] if ask.chat else ask.prompts
+    texts = (
+        [chat_text(ask, loaded)] if ask.chat else [p if isinstance(p, tuple) else prompts.plain(p) for p in ask.prompts]
+    )
     seed = secrets.randbits(63) if ask.seed is None else ask.seed % 2**63
     return [
         _request(ask, loaded, _ids(text, loaded), [(seed, i * ask.n + k) for k in range(ask.n)])
@@ -43,7 +45,9 @@ def chat_text(ask: Ask, loaded: Loaded) -> str:
             "model_does_not_chat",
         )
     if loaded.tokenizer.processor.token_to_id(prompts.ASSISTANT) is not None:
-        return prompts.chat_prompt([(role, prompts.asked(text) if role == "user" else text) for role, text in ask.turns])
+        return prompts.chat_prompt(
+            [(role, prompts.asked(text) if role == "user" else text) for role, text in ask.turns]
+        )
     *before, (_, text) = ask.turns  # a checkpoint of somebody else's
     if any(role != "system" for role, _ in before):
         raise bad("messages", f"the prompt style of {loaded.config.name} knows one user message and no earlier turns")
@@ -61,7 +65,9 @@ def _ids(prompt: str | tuple[int, ...], loaded: Loaded) -> list[int]:
 def _request(ask: Ask, loaded: Loaded, ids: list[int], streams: list[tuple[int, int]]) -> Request:
     block, field = loaded.model.max_seq_length, "messages" if ask.chat else "prompt"
     if len(ids) >= block:
-        raise too_long(field, f"{field} has {len(ids)} tokens; this model's block is {block}, prompt and answer together")
+        raise too_long(
+            field, f"{field} has {len(ids)} tokens; this model's block is {block}, prompt and answer together"
+        )
     if ask.max_tokens and len(ids) + ask.max_tokens > block:
         raise too_long(
             ask.max_tokens_field,

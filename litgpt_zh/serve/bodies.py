@@ -60,7 +60,9 @@ class Form:
 
     def bill(self, usage: dict[str, int]) -> bytes:
         """The chunk with the usage, after all answers."""
-        return event(self._object("chat.completion.chunk" if self.chat else "text_completion") | {"choices": [], "usage": usage})
+        return event(
+            self._object("chat.completion.chunk" if self.chat else "text_completion") | {"choices": [], "usage": usage}
+        )
 
     def _piece(self, index: int, delta: dict[str, str], text: str, reason: str | None) -> dict[str, Any]:
         said = {"delta": delta} if self.chat else {"text": text}

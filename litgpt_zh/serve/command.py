@@ -58,21 +58,20 @@ def serve(
             raise UserError(f"{setting} {value} is out of range, it must be above 0")
     if not 0 <= port < 65536:
         raise UserError(f"port {port} is out of range, it must be 0 to 65535")
-    from litgpt_zh.generate.cache import require_plain
     from litgpt_zh.generate.load import load
     from litgpt_zh.serve.app import Limits, Service
 
     loaded = load(checkpoint_dir)
-    require_plain(loaded.model)
-    loaded.stop_ids  # noqa: B018  (refuses a tokenizer without an end)
+    _ = loaded.stop_ids  # refuses a tokenizer that names no end
     key = os.environ.get(KEY) or None
-    if not key and not _is_loopback(host):
+    if not key and not is_loopback(host):
         print(f"anybody who reaches {host}:{port} may use this model; set {KEY} to ask for a key", file=sys.stderr)
     service = Service(loaded, name or loaded.config.name, Limits(batch_size, queue, timeout, max_body), key)
     asyncio.run(_run(service.app(), host, port, f"{service.name} ({loaded.device})"))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches ``host``."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -267,4 +267,3 @@ def _text(value: Any, where: str) -> str:
     except UnicodeEncodeError:
         raise bad(where, f"{where} holds half a character (a lone surrogate)") from None
     return value
-
