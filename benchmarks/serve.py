@@ -73,7 +73,7 @@ def server(line: list[str], health: str, log: Path) -> Iterator[None]:
     with open(log, "w") as file:
         process = subprocess.Popen(line, stdout=file, stderr=file, start_new_session=True)
     try:
-        for _ in range(1200):
+        for _ in range(6000):
             assert process.poll() is None, log.read_text()[-2000:]
             with contextlib.suppress(OSError):
                 if opener.open(health, timeout=2).status == 200:

@@ -59,10 +59,10 @@ def serving(
 
     thread = threading.Thread(target=live, daemon=True)
     thread.start()
-    assert started.wait(30)
+    assert started.wait(120)
     try:
         yield Served(f"http://127.0.0.1:{ready[0].addresses[0][1]}/v1", service)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive()
