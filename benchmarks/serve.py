@@ -230,6 +230,7 @@ def main() -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "LITGPT_ZH_API_KEY"):
         os.environ.pop(name, None)
         os.environ.pop(name.upper(), None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers go too
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         checkpoint = options.checkpoint or random_checkpoint(home / "lit")
