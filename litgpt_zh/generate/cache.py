@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
@@ -16,19 +16,26 @@ from litgpt_zh.stage import UserError
 
 
 @dataclass
+class Part:
+    """Neighbouring rows of a step: they read the first ``end`` positions, but for those that ``bias`` hides."""
+
+    rows: slice
+    end: int
+    bias: torch.Tensor
+    """(rows, 1, 1, end), 0 or -inf"""
+
+
+@dataclass
 class View:
     """What the next forward pass does to the caches; the layers share one.
 
-    A prefill writes rows ``first ..`` from position 0. A step writes one position a row, at ``place``, and reads the first
-    ``end`` positions; ``bias`` hides those that a row has not written itself.
+    A prefill writes rows ``first ..`` from position 0. A step writes one position a row, at ``place``, and reads ``parts``.
     """
 
     first: int = 0
     place: torch.Tensor | None = None
     """(B * groups,) lines of the caches seen as (rows * groups * length, head size); None: a prefill"""
-    end: int = 0
-    bias: torch.Tensor | None = None
-    """(B, 1, 1, end), 0 or -inf"""
+    parts: Sequence[Part] = ()
 
 
 class RowCache(KVCache):
@@ -72,19 +79,23 @@ def _attention(
     cache: RowCache = layer.kv_cache
     if cache.view.place is None:
         return type(layer).scaled_dot_product_attention(layer, q, k, v, None)
-    config, count = layer.config, q.size(0)
-    keys, values = cache.k[:count, :, : cache.view.end], cache.v[:count, :, : cache.view.end]
-    q = q.view(count, keys.size(1), -1, q.size(-1))  # (B, groups, heads a group, size)
+    y = [_over(layer, cache, part, q[part.rows]) for part in cache.view.parts]
+    return (y[0] if len(y) == 1 else torch.cat(y)).reshape(q.size(0), 1, layer.config.n_head, -1)
+
+
+def _over(layer: Any, cache: RowCache, part: Part, q: torch.Tensor) -> torch.Tensor:
+    """(rows, heads, 1, size) -> (rows, groups, heads a group, size)."""
+    config = layer.config
+    keys, values = cache.k[part.rows, :, : part.end], cache.v[part.rows, :, : part.end]
+    q = q.reshape(q.size(0), keys.size(1), -1, q.size(-1))
     scale = (config.attention_scores_scalar or config.head_size) ** -0.5 * layer.mscale * layer.mscale
     if q.is_cuda and config.attention_logit_softcapping is None:
-        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=cache.view.bias, scale=scale)
-    else:  # on a CPU a tenth faster than the fused kernel, which is made for many queries
-        scores = (q * scale) @ keys.mT  # (B, groups, heads a group, end)
-        if config.attention_logit_softcapping is not None:
-            scores = do_softcapping(scores, config.attention_logit_softcapping)
-        scores = scores.float().add_(cache.view.bias).softmax(dim=-1)
-        y = scores.to(values.dtype) @ values
-    return y.reshape(count, 1, config.n_head, -1)
+        return F.scaled_dot_product_attention(q, keys, values, attn_mask=part.bias.to(q.dtype), scale=scale)
+    # on a CPU a tenth faster than the fused kernel, which is made for many queries
+    scores = (q * scale) @ keys.mT  # (rows, groups, heads a group, end)
+    if config.attention_logit_softcapping is not None:
+        scores = do_softcapping(scores, config.attention_logit_softcapping)
+    return scores.float().add_(part.bias).softmax(dim=-1).to(values.dtype) @ values
 
 
 def row_bytes(model: GPT, length: int) -> int:

@@ -120,6 +120,7 @@ class Engine:
         if not self._waiting and not (self._rows and self._rows.size):
             return []
         taken: list[Job] = []
+        events: list[Event] = []
         try:
             rows = self._rows = self._rows or self._allocate()
             if self._waiting and (rows.size == 0 or rows.rows - rows.size >= max(1, rows.rows // 8)):
@@ -128,13 +129,15 @@ class Engine:
                 new = rows.enter(fresh, copies)
             else:
                 new = rows.step()
-            return self._collect(rows, new)
+            events, gone = self._collect(rows, new)
+            rows.leave(gone)
+            return events
         except Exception as error:
             if not is_full(error):
                 raise
             why = str(error).splitlines()[0][:120]
         self._back_off(taken, why)
-        return []
+        return events
 
     def _arrivals(self) -> None:
         while self._added:
@@ -149,7 +152,7 @@ class Engine:
                 self._rows.leave([row for row, job in enumerate(self._rows.jobs) if job.handle in gone])
 
     def _allocate(self) -> Rows:
-        """Caches for as many rows as were asked for, as the work needs if it is an offline batch, and as fit."""
+        """Caches for as many rows as were asked for, or as fit."""
         if not self._planned:
             fit = rows_that_fit(self._model, self._most, self.block)
             if fit < self._most:
@@ -176,14 +179,15 @@ class Engine:
             read.add(id(job.request))
         return fresh, copies
 
-    def _collect(self, rows: Rows, new: range) -> list[Event]:
-        """Events of the rows with a new token; finished rows leave."""
+    def _collect(self, rows: Rows, new: range) -> tuple[list[Event], list[int]]:
+        """Events of the rows with a new token, and the rows that are finished."""
         here = slice(new.start, new.stop)
         count = rows.count[here]
         tokens = rows.ids[np.arange(new.start, new.stop), count - 1]
         stopped = (tokens[:, None] == rows.stops[here]).any(axis=1)
         ended = stopped | (count >= rows.budget[here])
-        events, gone = [], []
+        events: list[Event] = []
+        gone: list[int] = []
         for place in np.flatnonzero(ended | rows.watched[here]).tolist():
             row = new.start + place
             event = self._look(rows, row, int(tokens[place]), bool(stopped[place]), bool(ended[place]))
@@ -191,8 +195,7 @@ class Engine:
                 events.append(event)
                 if event.answer:
                     gone.append(row)
-        rows.leave(gone)
-        return events
+        return events, gone
 
     def _look(self, rows: Rows, row: int, token: int, stopped: bool, ended: bool) -> Event | None:
         job = rows.jobs[row]

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 import torch
 from litgpt.model import GPT
 
-from litgpt_zh.generate.cache import kv_caches
+from litgpt_zh.generate.cache import Part, kv_caches
 from litgpt_zh.generate.pick import Groups, grouped, pick_each, uniforms
 from litgpt_zh.generate.request import Request
 from litgpt_zh.generate.text import Reader
+
+TOGETHER = 16
+"""Neighbouring rows that read as far as the longest of them, on a CPU."""
 
 
 @dataclass(eq=False)
@@ -48,18 +52,20 @@ class Rows:
 
     def __init__(self, model: GPT, rows: int, length: int) -> None:
         self._model, self.rows, self.length = model, rows, length
-        self._open = contextlib.ExitStack()
-        self._caches, self._view = self._open.enter_context(kv_caches(model, rows, length))
         device = model.lm_head.weight.device
         groups = model.config.n_query_groups
         self._lines = torch.arange(rows * groups, device=device).view(rows, groups) * length  # in the caches
         self._span = torch.arange(length, device=device)
-        self._step = 64 if device.type == "cuda" else 16
+        # a CPU waits for the memory: it reads short rows apart from long ones; a GPU waits for the next launch
+        self._step, self._together = (64, rows) if device.type == "cuda" else (16, TOGETHER)
         self._token = torch.zeros(rows, dtype=torch.int64, device=device)
         self._pos = torch.zeros(rows, dtype=torch.int64, device=device)  # where `token` stands
         self._drawn = torch.zeros(rows, dtype=torch.int64, device=device)  # random numbers used
         self._numbers = torch.zeros(rows, length, device=device)
+        self._open = contextlib.ExitStack()  # opened when nothing more can fail: the model must come back
+        self._caches, self._view = self._open.enter_context(kv_caches(model, rows, length))
         self._groups: Groups | None = None
+        self._gone: set[int] = set()  # leaving
         self.jobs: list[Job] = []
         self.at = np.zeros(rows, dtype=np.int64)  # `pos` on the host
         self.count = np.zeros(rows, dtype=np.int64)
@@ -87,18 +93,14 @@ class Rows:
             The rows that have a new token: those of ``fresh``.
         """
         first = self.size
-        rows = range(first, first + len(fresh))
         if fresh:
             logits = self._read(first, [[*job.request.prompt, *job.ids] for job in fresh])
-        self.jobs.extend(fresh)
-        for row, job in zip(rows, fresh, strict=True):
-            self._take(row, job, len(job.request.prompt) + len(job.ids) - 1)
+            self._take(fresh, [len(job.request.prompt) + len(job.ids) - 1 for job in fresh])
+            groups = grouped([job.request.settings() for job in fresh], logits.device)
+            self._choose(slice(first, self.size), logits, groups)
+        rows = range(first, self.size)
         if copies:
             self._copy(copies)
-        self._groups = None
-        if fresh:
-            groups = grouped([job.request.settings() for job in fresh], logits.device)
-            self._choose(slice(first, first + len(fresh)), logits, groups)
         return rows
 
     def step(self) -> range:
@@ -106,9 +108,7 @@ class Rows:
         count = self.size
         pos, view = self._pos[:count], self._view
         view.place = (self._lines[:count] + pos[:, None]).view(-1)
-        view.end = min(-(-int(self.at[:count].max() + 1) // self._step) * self._step, self.length)
-        hidden = self._span[: view.end] > pos[:, None]  # (B, end)
-        view.bias = torch.zeros(hidden.shape, device=pos.device).masked_fill_(hidden, float("-inf"))[:, None, None]
+        view.parts = self._parts(count)
         logits = self._model(self._token[:count, None], pos[:, None])[:, 0]  # (B, V)
         if self._groups is None:
             self._groups = grouped([job.request.settings() for job in self.jobs], pos.device)
@@ -116,11 +116,27 @@ class Rows:
         self._choose(slice(0, count), logits, self._groups)
         return range(count)
 
+    def _parts(self, count: int) -> list[Part]:
+        """Neighbouring rows read as far as the longest of them."""
+        most = [
+            int(self.at[start : min(start + self._together, count)].max()) for start in range(0, count, self._together)
+        ]
+        ends = [min(-(-(at + 1) // self._step) * self._step, self.length) for at in most]
+        parts = []
+        for end, chunks in groupby(range(len(ends)), key=ends.__getitem__):
+            numbers = list(chunks)
+            rows = slice(numbers[0] * self._together, min((numbers[-1] + 1) * self._together, count))
+            hidden = self._span[:end] > self._pos[rows, None]  # (rows, end)
+            bias = torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, float("-inf"))
+            parts.append(Part(rows, end, bias[:, None, None]))
+        return parts
+
     def leave(self, gone: Sequence[int]) -> None:
         """Free rows: the last of those that stay take the places that are left below them."""
         if not gone:
             return
-        size, out = self.size - len(gone), set(gone)
+        self._gone = out = set(gone)
+        size = self.size - len(gone)
         targets = [row for row in out if row < size]
         sources = [row for row in range(size, self.size) if row not in out]
         if targets:
@@ -134,7 +150,7 @@ class Rows:
             for target, last in zip(targets, sources, strict=True):
                 self.jobs[target] = self.jobs[last]
         del self.jobs[size:]
-        self._groups = None
+        self._gone, self._groups = set(), None
 
     def keep(self, row: int) -> Job:
         """The job of a row, with the tokens it has so far."""
@@ -145,7 +161,7 @@ class Rows:
 
     def drain(self) -> list[Job]:
         """Take all jobs out, with the tokens they have; nothing is asked of the device."""
-        jobs, self.jobs = [self.keep(row) for row in range(self.size)], []
+        jobs, self.jobs = [self.keep(row) for row in range(self.size) if row not in self._gone], []
         return jobs
 
     def _read(self, first: int, sequences: list[list[int]]) -> torch.Tensor:
@@ -171,33 +187,37 @@ class Rows:
 
     def _copy(self, copies: Sequence[Job]) -> None:
         """New rows with the prompt of a sibling; the last token of the prompt is fed again by the next step."""
-        first = self.size
+        first, device = self.size, self._token.device
         rows = {id(job.request): row for row, job in enumerate(self.jobs)}
-        sources = [rows[id(job.request)] for job in copies]
-        longest = max(len(job.request.prompt) for job in copies) - 1
-        places = torch.tensor(sources, device=self._token.device)
-        new = torch.arange(first, first + len(copies), device=places.device)
+        sources = torch.tensor([rows[id(job.request)] for job in copies], device=device)
+        ends = [len(job.request.prompt) - 1 for job in copies]
+        new = torch.arange(first, first + len(copies), device=device)
         for cache in self._caches:
-            cache.copy_rows(places, new, longest)
-        for row, job in enumerate(copies, start=first):
-            self.jobs.append(job)
-            self._take(row, job, len(job.request.prompt) - 1)
-            self._token[row] = job.request.prompt[-1]
+            cache.copy_rows(sources, new, max(ends))
+        self._take(copies, ends)
+        self._token[new] = torch.tensor([job.request.prompt[-1] for job in copies], device=device)
 
-    def _take(self, row: int, job: Job, at: int) -> None:
-        """Put down a job in its row; ``at`` is the position of the last token it has."""
-        have, request = len(job.ids), job.request
-        self.at[row], self.count[row], self.budget[row] = at, have, job.budget
-        self._pos[row], self._drawn[row], self.watched[row] = at, have, job.watched
-        self.ids[row, :have], self.logprobs[row, :have] = job.ids, job.logprobs or 0
-        if len(request.stop_ids) > self.stops.shape[1]:
-            wider = ((0, 0), (0, len(request.stop_ids) - self.stops.shape[1]))
-            self.stops = np.pad(self.stops, wider, constant_values=-1)
-        self.stops[row] = -1
-        self.stops[row, : len(request.stop_ids)] = request.stop_ids
-        if request.temperature > 0:
-            numbers = torch.from_numpy(uniforms(*request.stream_of(job.sample), job.budget))
-            self._numbers[row, : job.budget] = numbers.to(self._numbers.device)
+    def _take(self, jobs: Sequence[Job], ends: Sequence[int]) -> None:
+        """Put jobs down in the next rows; ``ends`` are the positions of the last tokens they have."""
+        first, device = self.size, self._pos.device
+        rows = slice(first, first + len(jobs))
+        wide = max(self.stops.shape[1], *(len(job.request.stop_ids) for job in jobs))
+        self.stops = np.pad(self.stops, ((0, 0), (0, wide - self.stops.shape[1])), constant_values=-1)
+        self.stops[rows] = -1
+        numbers = np.zeros((len(jobs), self.length), dtype=np.float32)
+        for place, (job, end) in enumerate(zip(jobs, ends, strict=True)):
+            row, have, request = first + place, len(job.ids), job.request
+            self.at[row], self.count[row], self.budget[row], self.watched[row] = end, have, job.budget, job.watched
+            self.ids[row, :have], self.logprobs[row, :have] = job.ids, job.logprobs or 0
+            self.stops[row, : len(request.stop_ids)] = request.stop_ids
+            if request.temperature > 0:
+                numbers[place, : job.budget] = uniforms(*request.stream_of(job.sample), job.budget)
+        self._pos[rows] = torch.from_numpy(self.at[rows]).to(device)
+        self._drawn[rows] = torch.from_numpy(self.count[rows]).to(device)
+        if numbers.any():
+            self._numbers[rows] = torch.from_numpy(numbers).to(device)
+        self.jobs.extend(jobs)
+        self._groups = None
 
     def _choose(self, rows: slice, logits: torch.Tensor, groups: Groups) -> None:
         """Draw a token for ``rows``, put it down and move on."""

@@ -273,7 +273,9 @@ def _asked(chunk: Sequence[Request | None], loaded: Loaded, first: int, rules: R
         elif not any(given):
             results.append("the endpoint gave no answer")
         else:
-            told = [(one.text.strip(), one.finish == "stop") if one else ("", False) for one in given]
+            told = [
+                (one.text.strip(), one.finish == "stop" or not one.text.strip()) if one else ("", True) for one in given
+            ]
             scored = [
                 score(request, loaded.encode(plain(text)) if text else [], end, loaded, rules) for text, end in told
             ]
