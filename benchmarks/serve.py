@@ -1,13 +1,13 @@
 """The bars of serving: 64 chats at once against ``litgpt serve`` on the same checkpoint, machine and run.
 
-    python benchmarks/serve.py --checkpoint runs/quickstart/sft/final   # a trained model, 64 chats on both sides
+    python benchmarks/serve.py --checkpoint runs/quickstart/sft/final   # a trained model, four rounds
     python benchmarks/serve.py --quick                                  # random weights of the 2m shape, within a minute
 
 Rounds of 64 chats at once, and of a part of them to the stock server (it answers one after another, so that its rate does
-not depend on how many wait), in turn.
-One line a figure, ``name: value (bar: ...)``; the exit status is 1 if a bar is missed. Both servers are processes of their
-own that talk to OpenAI's client; the throughput is that of whole answers, the streams are read once more. Where litserve is not installed (``pip install 'litgpt-zh[web]'``) the other side is
-litgpt's ``generate``, one answer after another without HTTP, and the line says so.
+not depend on how many wait), in turn. Both servers are processes of their own that talk to OpenAI's client; the throughput
+is that of whole answers, and 64 streams are read besides. Where litserve is not installed (``pip install 'litgpt-zh[web]'``)
+the other side is litgpt's ``generate``, one answer after another without HTTP, and the line says so. One line a figure,
+``name: value (bar: ...)``; the exit status is 1 if a bar is missed.
 """
 
 from __future__ import annotations
