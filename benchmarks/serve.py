@@ -6,7 +6,8 @@
 Rounds of 64 chats at once, and of a part of them to the stock server (it answers one after another, so that its rate does
 not depend on how many wait), in turn. Both servers are processes of their own that talk to OpenAI's client; the throughput
 is that of whole answers, and 64 streams are read besides. Where litserve is not installed (``pip install 'litgpt-zh[web]'``)
-the other side is litgpt's ``generate``, one answer after another without HTTP, and the line says so. One line a figure,
+the other side is litgpt's ``generate`` without HTTP, a faster one than the bar is about: then the ratio is information,
+and the line says that the bar was not measured. One line a figure,
 ``name: value (bar: ...)``; the exit status is 1 if a bar is missed.
 """
 
@@ -262,7 +263,10 @@ def main() -> None:
     figure(f"{name}: {rounds} x {fewer} chats, characters a second", stock.rate, "none: information", True)
     figure(f"{name}: broken characters", stock.broken, "none: information", True, "d")
     ratio = ours.rate / stock.rate
-    figure(f"throughput over {name}", ratio, ">= 10", ratio >= 10)
+    if find_spec("litserve"):
+        figure(f"throughput over {name}", ratio, ">= 10", ratio >= 10)
+    else:
+        figure(f"throughput over {name}", ratio, "none: the bar is against litgpt serve, NOT MEASURED", True)
     sys.exit(0 if OK else 1)
 
 
