@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import os
 import sys
@@ -28,6 +27,7 @@ OURS = {
     "best_of": ("litgpt_zh.preference.control:best_of", "the best of each request's kept samples -> records for SFT"),
     "chosen": ("litgpt_zh.preference.control:chosen", "the better side of pairs -> records for SFT"),
     "chat": ("litgpt_zh.generate.chat:chat", "talk to a checkpoint; Chinese streams whole"),
+    "serve": ("litgpt_zh.serve.command:serve", "an OpenAI-compatible endpoint; requests are answered together"),
     "evaluate_stories": ("litgpt_zh.evaluate.stage:evaluate_stories", "does the model do what it is asked? score card"),
     "export": ("litgpt_zh.export.stage:export", "checkpoint -> folder for transformers and the hub, with a model card"),
     "export_gguf": ("litgpt_zh.export.llamacpp:export_gguf", "checkpoint -> GGUF and Modelfile for llama.cpp, ollama"),
@@ -41,7 +41,6 @@ LITGPT = {
     "finetune_full": "SFT, all weights (litgpt)",
     "finetune_lora": "SFT, low-rank adapters, merged at the end (litgpt)",
     "generate": "one answer from a checkpoint (litgpt)",
-    "serve": "HTTP endpoint (litgpt; needs the web extra)",
     "evaluate": "lm-eval benchmarks (litgpt)",
 }
 """litgpt's own commands named in the help; all others of litgpt work as well."""
@@ -115,8 +114,6 @@ def _run_litgpt(arguments: list[str]) -> None:
 
         near = difflib.get_close_matches(arguments[0], [*OURS, *stock.PARSER_DATA], n=3, cutoff=0.4)
         raise UserError(f"unknown command {arguments[0]!r}; did you mean {', '.join(near) or 'litgpt-zh --help'}?")
-    if arguments[0] == "serve" and importlib.util.find_spec("litserve") is None:
-        raise UserError("serve needs litserve: pip install 'litgpt-zh[web]'")
     sys.argv = ["litgpt-zh", *arguments]  # litgpt reads it again when it saves hyperparameters.yaml
     stock.main()
 
