@@ -92,10 +92,12 @@ def copying(asked: Constraints, text: str) -> float:
 def surprise(logprobs: Sequence[float]) -> float:
     """1 minus the geometric mean of the probabilities of a sample's tokens, under the model that wrote it.
 
+    To four decimals: what is behind them may depend on which samples were written together.
+
     Args:
         logprobs: of the tokens, nats; at least one.
     """
-    return 1 - math.exp(min(0.0, sum(logprobs) / len(logprobs)))
+    return round(1 - math.exp(min(0.0, sum(logprobs) / len(logprobs))), 4)
 
 
 def _share(met: list[bool | None]) -> float:
@@ -184,9 +186,16 @@ def measure(
         UserError: see ``require_weights``; ``surprise`` is weighed, but not known.
     """
     require_weights(weights)
-    if SURPRISE in weights and surprised is None:
-        raise UserError(
-            "surprise: these samples do not say how probable they were; sample again with it, or leave it out"
-        )
-    own = {"length": lambda asked, text: length(asked, text, band), SURPRISE: lambda asked, text: surprised}
-    return {name: (own.get(name) or PARTS[name])(asked, text) for name in weights}
+    found = {}
+    for name in weights:
+        if name == "length":
+            found[name] = length(asked, text, band)
+        elif name != SURPRISE:
+            found[name] = PARTS[name](asked, text)
+        elif surprised is not None:
+            found[name] = surprised
+        else:
+            raise UserError(
+                "surprise: these samples do not say how probable they were; sample again with it, or leave it out"
+            )
+    return found
