@@ -116,7 +116,7 @@ def exactness(model: GPT) -> None:
         hook = model.lm_head.register_forward_hook(lambda _, __, out, size=size: seen[size].append(out[:, 0]))
         generate(model, prompts, max_new_tokens=20, stop_ids=[], batch_size=size)
         hook.remove()
-    alone, together = torch.cat(seen[1]).view(BATCH, 20, -1), torch.stack(seen[BATCH], dim=1)
+    alone, together = torch.cat(seen[1]).view(BATCH, 20, -1), torch.cat(seen[BATCH]).view(20, BATCH, -1).transpose(0, 1)
     off = float((alone - together).abs().max())
     figure(f"largest difference of a logit, batch {BATCH} and batch 1", off, "<= 1e-5", off <= 1e-5, ".1e")
     settings: dict[str, Any] = {"max_new_tokens": 40, "stop_ids": [], "temperature": 0.7, "top_k": 50, "seed": 1}
