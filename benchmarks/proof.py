@@ -44,7 +44,7 @@ SETTINGS: dict[str, Any] = {
     # of the first round and of each later one
     "pairs": {
         "count": 800, "samples": 8, "margin": 0.1, "val_share": 0.05, "batch_size": 128,
-        "no_worse": ["repetition", "surprise"],
+        "no_worse": ["repetition"], "balanced": ["surprise"],
         "prompt_fields": scales.SHOWN,  # as quickstart's SFT shows them
     },
     "rounds": 3,
@@ -59,7 +59,7 @@ SETTINGS: dict[str, Any] = {
     # no guards while training: the table is to show what each arm does; the rounds have their gate
     "preference": {"guard": False},
     # data: settings of the data class; each arm has its own learning rate and epochs
-    "dpo": {"data": {"loss": "dpo", "beta": 0.1}, "lr": 1e-4, "epochs": 1},
+    "dpo": {"data": {"loss": "dpo", "beta": 0.3}, "lr": 1e-4, "epochs": 2},
     "simpo": {"data": {"loss": "simpo", "beta": 2.5, "gamma": 1.25}, "lr": 2e-5, "epochs": 1},
     "kto": {"data": {"loss": "kto", "beta": 0.3}, "lr": 2e-5, "epochs": 1},
     "sft": {"data": {}, "lr": 1e-4, "epochs": 1},
@@ -68,7 +68,7 @@ SETTINGS: dict[str, Any] = {
 QUICK: dict[str, Any] = {
     "pairs": {
         "count": 48, "samples": 6, "margin": 0.3, "length_ratio": 0.5, "band": [1, 60], "val_share": 0.3,
-        "weights": {"words": 1.0}, "batch_size": 128, "no_worse": [],
+        "weights": {"words": 1.0}, "batch_size": 128, "no_worse": [], "balanced": [],
     },
     "rounds": 2,
     "gate": {
@@ -193,7 +193,11 @@ class Proof:
             return self.train(arm, arm, {"pairs_dir": first}, seed)
         if arm == "classic":
             taken = inspect.signature(pair_samples).parameters.keys()
-            rules = {name: value for name, value in self.settings["pairs"].items() if name in taken - {"no_worse"}}
+            rules = {
+                name: value
+                for name, value in self.settings["pairs"].items()
+                if name in taken - {"no_worse", "balanced"}
+            }
             given = {"checkpoint_dir": self.checkpoint, "samples_dir": first, "kind": "classic", **rules}
             self.run("pair_samples", given | own, f"seed-{seed}-{arm}")
             return self.train("dpo", arm, {"pairs_dir": folder / arm / "data"}, seed)

@@ -14,7 +14,9 @@ preference   litgpt-zh sample_pairs, litgpt-zh pairs          recipes/preference
 dpo          litgpt finetune_full                             recipes/dpo.yaml         docs/dpo.md
 dpo-lora     litgpt finetune_lora                             recipes/dpo-lora.yaml    docs/dpo-lora.md
 online       litgpt-zh online                                 recipes/online.yaml      docs/online.md
+sweep        litgpt-zh sweep                                  recipes/sweep.yaml       docs/sweep.md
 export       litgpt-zh export, litgpt-zh export_gguf          recipes/export.yaml      docs/export.md
+serve        litgpt-zh serve                                  recipes/serve.yaml       docs/serve.md
 ===========  ===============================================  =======================  ==================
 
 Nothing heavy is imported here; ``litgpt_zh.configs`` registers the model family when imported.

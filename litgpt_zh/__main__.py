@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import os
 import sys
@@ -17,6 +16,7 @@ OURS = {
     "corpus": ("litgpt_zh.corpus.stage:corpus", "raw text -> clean, deduplicated stories, train and validation"),
     "tokenizer": ("litgpt_zh.tokenizer.train:train_tokenizer", "a BPE vocabulary made for the corpus"),
     "tokens": ("litgpt_zh.tokens.stage:tokens", "stories -> packed blocks of token ids"),
+    "sweep": ("litgpt_zh.sweep.stage:sweep", "short trainings over a grid of the learning rate, or any other setting"),
     "translate": ("litgpt_zh.translate.stage:translate", "English instruction data -> Chinese records, any endpoint"),
     "glossary": ("litgpt_zh.translate.names:glossary", "one Chinese spelling for each name, by vote over a pilot"),
     "instructions": ("litgpt_zh.instruct.stage:instructions", "instruction data -> masked token ids for SFT"),
@@ -27,6 +27,7 @@ OURS = {
     "best_of": ("litgpt_zh.preference.control:best_of", "the best of each request's kept samples -> records for SFT"),
     "chosen": ("litgpt_zh.preference.control:chosen", "the better side of pairs -> records for SFT"),
     "chat": ("litgpt_zh.generate.chat:chat", "talk to a checkpoint; Chinese streams whole"),
+    "serve": ("litgpt_zh.serve.command:serve", "an OpenAI-compatible endpoint; requests are answered together"),
     "evaluate_stories": ("litgpt_zh.evaluate.stage:evaluate_stories", "does the model do what it is asked? score card"),
     "export": ("litgpt_zh.export.stage:export", "checkpoint -> folder for transformers and the hub, with a model card"),
     "export_gguf": ("litgpt_zh.export.llamacpp:export_gguf", "checkpoint -> GGUF and Modelfile for llama.cpp, ollama"),
@@ -40,7 +41,6 @@ LITGPT = {
     "finetune_full": "SFT, all weights (litgpt)",
     "finetune_lora": "SFT, low-rank adapters, merged at the end (litgpt)",
     "generate": "one answer from a checkpoint (litgpt)",
-    "serve": "HTTP endpoint (litgpt; needs the web extra)",
     "evaluate": "lm-eval benchmarks (litgpt)",
 }
 """litgpt's own commands named in the help; all others of litgpt work as well."""
@@ -114,8 +114,6 @@ def _run_litgpt(arguments: list[str]) -> None:
 
         near = difflib.get_close_matches(arguments[0], [*OURS, *stock.PARSER_DATA], n=3, cutoff=0.4)
         raise UserError(f"unknown command {arguments[0]!r}; did you mean {', '.join(near) or 'litgpt-zh --help'}?")
-    if arguments[0] == "serve" and importlib.util.find_spec("litserve") is None:
-        raise UserError("serve needs litserve: pip install 'litgpt-zh[web]'")
     sys.argv = ["litgpt-zh", *arguments]  # litgpt reads it again when it saves hyperparameters.yaml
     stock.main()
 

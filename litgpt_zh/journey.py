@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -126,8 +127,17 @@ def walk(
     *,
     title: str,
     options: dict[str, tuple[str, ...]] | None = None,
+    call: Callable[[list[str], dict[str, str]], int] | None = None,
 ) -> None:
     """Run each step that is not finished yet, as its own process, and record it in ``out_dir/run.json``.
+
+    Args:
+        steps: in their order.
+        recipes: the folder of their recipes.
+        out_dir: where ``run.json`` goes.
+        title: of the run.
+        options: step -> further arguments of its command.
+        call: runs a command line in an environment and returns its exit status; waiting for its end by default.
 
     Raises:
         UserError: a step ended with an error (its own output says which).
@@ -138,16 +148,16 @@ def walk(
         for number, step in enumerate(steps, start=1):
             folder = output_of(recipes / f"{step.recipe}.yaml")
             extra = (options or {}).get(step.recipe, ())
-            key = _key(recipes / f"{step.recipe}.yaml", extra)
+            key = key_of(recipes / f"{step.recipe}.yaml", extra)
             before = next((s for s in record["stages"] if s["name"] == step.recipe), None)
             head = f"[{number}/{len(steps)}] {step.recipe}"
-            if before and before["key"] == key and _finished(folder):
+            if before and before["key"] == key and is_finished(folder):
                 print(say(f"{head}：已完成（{before['seconds']:.0f} 秒）", f"{head}: done ({before['seconds']:.0f} s)"))
                 continue
             print(f"\n{head}: {step.shown(recipes)}", flush=True)
             started = time.perf_counter()
-            code = subprocess.call(step.argv(recipes, extra), env=_environment())
-            if code != 0 or not _finished(folder):
+            code = (call or _call)(step.argv(recipes, extra), _environment())
+            if code != 0 or not is_finished(folder):
                 raise UserError(
                     f"stage {step.recipe} stopped (exit status {code}); its last lines say why. "
                     "The same command goes on from here"
@@ -155,7 +165,7 @@ def walk(
             entry = {
                 "name": step.recipe,
                 "command": step.shown(recipes),
-                "key": _key(recipes / f"{step.recipe}.yaml", extra),
+                "key": key_of(recipes / f"{step.recipe}.yaml", extra),
                 "seconds": round(time.perf_counter() - started, 1),
                 "folder": os.path.relpath(folder, out_dir),
             }
@@ -169,26 +179,30 @@ def output_of(recipe: Path) -> Path:
     return Path(settings["out_dir"]) / "final" if "train" in settings else Path(settings["out_dir"])
 
 
-def _finished(folder: Path) -> bool:
+def is_finished(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def _key(recipe: Path, extra: tuple[str, ...]) -> str:
+def _call(argv: list[str], environment: dict[str, str]) -> int:
+    return subprocess.call(argv, env=environment)
+
+
+def key_of(recipe: Path, extra: tuple[str, ...] = ()) -> str:
     """What a finished step depends on: its recipe, its options, and the folders it reads."""
     text = recipe.read_text(encoding="utf-8")
-    read = sorted(_folders(yaml.safe_load(text)))
+    read = sorted(folders_of(yaml.safe_load(text)))
     inputs = {str(folder): fingerprint(folder) for folder in read if (folder / MANIFEST).is_file()}
     import xxhash
 
     return xxhash.xxh3_128_hexdigest(json.dumps([text, extra, inputs], sort_keys=True).encode())
 
 
-def _folders(value: Any, key: str = "") -> set[Path]:
+def folders_of(value: Any, key: str = "") -> set[Path]:
     """Folders a recipe names as input: every ``*_dir`` and ``source`` except ``out_dir``."""
     if isinstance(value, dict):
-        return set().union(*(_folders(v, k) for k, v in value.items()), set())
+        return set().union(*(folders_of(v, k) for k, v in value.items()), set())
     if isinstance(value, list):
-        return set().union(*(_folders(v, key) for v in value), set())
+        return set().union(*(folders_of(v, key) for v in value), set())
     if isinstance(value, str) and key != "out_dir" and (key.endswith("_dir") or key == "source"):
         return {Path(value)}
     return set()

@@ -54,7 +54,12 @@ def chat_prompt(turns: Sequence[tuple[str, str]]) -> str:
     return text + ASSISTANT
 
 
-def prompt_for(text: str) -> str:
-    """What a person typed, as a prompt: constraints in any spelling are put in the trained form, other text stays."""
+def asked(text: str) -> str:
+    """What a person typed, as the user's side: constraints in any spelling are put in the trained form, other text stays."""
     constraints = parse(text)
-    return chat_prompt([("user", story_request(constraints) if constraints else text)])
+    return story_request(constraints) if constraints else text
+
+
+def prompt_for(text: str) -> str:
+    """What a person typed, as a prompt; see ``asked``."""
+    return chat_prompt([("user", asked(text))])

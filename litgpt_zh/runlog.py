@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.loggers.logger import Logger
+
+from litgpt_zh.stage import UserError
+
+
+class Diverged(UserError):
+    """A loss or gradient that is no finite number ended a training."""
 
 
 class RunLog(Logger):
@@ -60,6 +68,30 @@ class RunLog(Logger):
         if before is None or now - before[0] - paused <= 0:
             return None
         return round((tokens - before[1]) / (now - before[0] - paused), 1)
+
+
+@contextlib.contextmanager
+def diverging(out_dir: Path) -> Iterator[None]:
+    """Leave a line with ``diverged`` in ``metrics.jsonl`` where the block ends because of a loss that is no number.
+
+    Raises:
+        Diverged: in the words of the loop, or for what litgpt's pretraining raises then: Fabric does not clip gradients that
+            are no numbers, and e to the power of the validation loss is too large.
+    """
+    try:
+        yield
+    except (Diverged, RuntimeError, OverflowError) as error:
+        if isinstance(error, RuntimeError) and "non-finite" not in str(error):
+            raise
+        done = [line for line in read(out_dir / "metrics.jsonl") if "step" in line]
+        step = done[-1]["step"] if done else 0
+        _append(out_dir / "metrics.jsonl", {"iter": done[-1]["iter"] + 1 if done else 1, "step": step, "diverged": 1})
+        if isinstance(error, Diverged):
+            raise
+        raise Diverged(
+            f"after step {step}: the loss or its gradient is not a finite number; "
+            "start over (--resume false) with a smaller learning rate, or with --precision 32-true"
+        ) from None
 
 
 def read(file: Path) -> list[dict[str, Any]]:

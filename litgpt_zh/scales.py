@@ -246,7 +246,7 @@ def _online(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
             **(
                 {"kind": "classic", "length_ratio": 0.1, "val_share": 0.3, "max_new_tokens": 60}
                 if toy
-                else {"no_worse": ["repetition", "surprise"]}
+                else {"no_worse": ["repetition"], "balanced": ["surprise"]}
             ),
         },
         "gate": {"count": 8 if toy else 400, "seed": 3_000_017 + seed, **plots},
@@ -256,12 +256,12 @@ def _online(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
             "logger_name": "csv",
             "data": {
                 "class_path": "litgpt_zh.preference.data.Preference",
-                "init_args": {"loss": "dpo", "beta": 0.1} | ({"check_sft": False, "guard": False} if toy else {}),
+                "init_args": {"loss": "dpo", "beta": 0.3} | ({"check_sft": False, "guard": False} if toy else {}),
             },
             "train": {
                 "global_batch_size": scale.preference_batch,
                 "micro_batch_size": min(scale.preference_batch, 16),
-                "epochs": 1,
+                "epochs": 2,
                 "lr_warmup_steps": 5,
                 "log_interval": 10,
                 "save_interval": 50,

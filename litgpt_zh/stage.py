@@ -82,6 +82,14 @@ class Workspace:
         return self.manifest.counts
 
 
+def is_made(folder: Path, plan: Manifest) -> bool:
+    """Whether ``folder`` is what ``plan`` would make: a finished stage of the same name, settings and inputs."""
+    if not (folder / MANIFEST).is_file():
+        return False
+    found = Manifest.read(folder)
+    return (found.stage, found.settings, found.inputs) == (plan.stage, plan.settings, plan.inputs)
+
+
 def file_hash(path: Path) -> str:
     """xxh3-128 of a file's bytes, hexadecimal."""
     digest = xxhash.xxh3_128()
@@ -216,9 +224,18 @@ def set_aside(path: Path) -> Path:
     return target
 
 
+def discard(folder: Path, patterns: Sequence[str]) -> None:
+    """Delete the files and folders in ``folder`` that match one of the patterns."""
+    for pattern in patterns:
+        for found in folder.glob(pattern):
+            shutil.rmtree(found) if found.is_dir() else found.unlink()
+
+
 @contextlib.contextmanager
-def exclusive(out_dir: Path) -> Iterator[None]:
+def exclusive(out_dir: Path) -> Iterator[int]:
     """Hold ``<out>.lock`` while writing; the lock goes with the process, so a killed run never blocks the next.
+
+    Yields its file descriptor: a child that is given it (``pass_fds``) keeps the lock if it outlives a killed parent.
 
     Raises:
         UserError: another process holds it.
@@ -236,7 +253,7 @@ def exclusive(out_dir: Path) -> Iterator[None]:
         if not held:  # somebody has the lock, or has just removed the file we opened
             raise UserError(f"{out_dir}: another process is writing there; wait for it or choose another out_dir")
         try:
-            yield
+            yield handle.fileno()
         finally:
             lock.unlink(missing_ok=True)
 

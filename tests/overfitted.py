@@ -110,14 +110,14 @@ def write_checkpoint(folder: Path) -> tuple[int, float]:
 
 
 @contextlib.contextmanager
-def served(checkpoint: Path, log: Path) -> Iterator[str]:
+def served(checkpoint: Path, log: Path, max_new_tokens: int = 700) -> Iterator[str]:
     """``litgpt serve`` with its OpenAI routes; the base_url."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     line = [
         sys.executable, "-m", "litgpt", "serve", str(checkpoint), "--openai_spec", "true", "--accelerator", "cpu",
-        "--port", str(port), "--max_new_tokens", "700", "--top_k", "1", "--timeout", "600",
+        "--port", str(port), "--max_new_tokens", str(max_new_tokens), "--top_k", "1", "--timeout", "600",
     ]  # fmt: skip
     with open(log, "w") as file:
         process = subprocess.Popen(line, stdout=file, stderr=file, start_new_session=True)

@@ -256,6 +256,7 @@ def test_help_imports_nothing_heavy() -> None:
         (("journey", "--source", "no/such/archive", "--yes", "true"), "no such file"),
         (("journey", "--recipes", "nowhere", "--yes", "true"), "no such recipe"),
         (("report", "no/such/run"), "no such folder"),
+        (("serve", "no/such/folder"), "no such folder"),
     ],
 )
 def test_mistakes_are_one_line_and_a_status(argv: tuple[str, ...], message: str, tmp_path: Path) -> None:
@@ -263,9 +264,3 @@ def test_mistakes_are_one_line_and_a_status(argv: tuple[str, ...], message: str,
     assert done.returncode == 1
     assert message in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.strip().count("\n") == 0, done.stderr
-
-
-@pytest.mark.skipif(shutil.which("litserve") is not None, reason="litserve is installed")
-def test_serve_says_what_it_needs(walk: Walk) -> None:
-    done = run("litgpt-zh", "serve", str(walk.sft))
-    assert done.returncode == 1 and "litgpt-zh[web]" in done.stderr

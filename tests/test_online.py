@@ -21,6 +21,7 @@ from test_training import same_weights, stop_at
 from tiny_checkpoint import letter_records, write_letters, write_records
 
 from litgpt_zh import __main__ as command_line
+from litgpt_zh import recipes
 from litgpt_zh.generate.load import load
 from litgpt_zh.preference import online as online_module
 from litgpt_zh.preference.gate import Gate, judge
@@ -372,7 +373,7 @@ def test_the_recipe_parses(monkeypatch: pytest.MonkeyPatch) -> None:
     online_module._check(given.pairs, given.gate, given.rounds)
     assert given.gate.corpus_dir == Path("data/corpus") and given.pairs["source"] == "data/corpus"
     recipe = recipe_of(given.train)
-    online_module._check_recipe(recipe)
+    recipes.check(recipe)
     assert recipe["data"]["init_args"]["loss"] == "rpo" and recipe["checkpoint_dir"] == str(given.checkpoint_dir)
 
 

@@ -163,7 +163,7 @@ def test_the_recipe_of_the_docs(checkpoint, source, tmp_path, judge) -> None:
     with Server() as server:
         (tmp_path / "judge.yaml").write_text(recipe.replace("http://127.0.0.1:8000/v1", server.url), "utf-8")
         base = {"checkpoint_dir": str(checkpoint), "source": str(source), "out_dir": str(tmp_path / "out"), "count": 12}
-        base |= {"margin": 0.1, "length_ratio": 0.5, "val_share": 0.3, "no_worse": ["repetition", "surprise"]}
+        base |= {"margin": 0.1, "length_ratio": 0.5, "val_share": 0.3, "balanced": ["surprise"]}
         (tmp_path / "base.yaml").write_text(json.dumps(base), "utf-8")
         main(["sample_pairs", "--config", str(tmp_path / "base.yaml"), "--config", str(tmp_path / "judge.yaml")])
     manifest = Manifest.read(tmp_path / "out")
@@ -268,7 +268,7 @@ def test_a_run_that_died_goes_on_and_pays_nothing_twice(checkpoint, source, tmp_
     ("changes", "message"),
     [
         ({"judge": None}, "judge is weighed, but none is given"),
-        ({"judge": None, "weights": None, "no_worse": ["judge"]}, "judge is weighed, but none is given"),
+        ({"judge": None, "weights": None, "balanced": ["judge"]}, "judge is weighed, but none is given"),
         ({"weights": {"words": 1.0}}, "--judge has no weight"),
         ({"kind": "classic"}, "judge compares samples of the model"),
         ({"judge": Endpoint("http://127.0.0.1:1/v1")}, r"--judge: .*endpoint\.model"),

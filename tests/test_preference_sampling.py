@@ -70,22 +70,29 @@ def test_a_failure_is_never_chosen_but_may_be_rejected() -> None:
     assert best_worst([empty, scored(0.6)], **FAIR) == ([], "rewards too close")
 
 
-def test_together_the_better_sides_may_be_asked_to_be_no_worse_in_a_part() -> None:
-    def repeating(reward: float, repetition: float) -> Scored:
-        return replace(scored(reward), parts={"words": reward, "repetition": repetition})
+def repeating(reward: float, repetition: float) -> Scored:
+    return replace(scored(reward), parts={"words": reward, "repetition": repetition})
 
-    balance = Balance({"repetition": 0.0})
-    costly, free = [repeating(0.9, 0.5), repeating(0.2, 0.75)], [repeating(0.9, 0.75), repeating(0.2, 0.5)]
-    refused = ([], "would make all pairs worse in repetition")
-    assert best_worst(costly, **FAIR, balance=balance) == refused and balance.sums == {"repetition": 0.0}
-    assert best_worst([*costly, repeating(0.3, 0.5)], **FAIR, balance=balance)[0] == [
-        (0, 2)
-    ]  # another one that is free
+
+COSTLY = [repeating(0.9, 0.5), repeating(0.2, 0.75)]
+
+
+def test_a_better_side_may_be_asked_to_be_no_worse_in_a_part() -> None:
+    rule = Balance(("repetition",), {})
+    assert best_worst(COSTLY, **FAIR)[0] == [(0, 1)]
+    assert best_worst(COSTLY, **FAIR, balance=rule) == ([], "better only at the cost of repetition")
+    assert best_worst([*COSTLY, repeating(0.3, 0.5)], **FAIR, balance=rule)[0] == [(0, 2)]
+    assert best_worst([COSTLY[0], scored(0.0, finished=False)], **FAIR, balance=rule)[0] == [(0, 1)]
+
+
+def test_or_together_the_better_sides() -> None:
+    balance = Balance((), {"repetition": 0.0})
+    refused = ([], "better only at the cost of repetition")
+    assert best_worst(COSTLY, **FAIR, balance=balance) == refused and balance.sums == {"repetition": 0.0}
+    free = [repeating(0.9, 0.75), repeating(0.2, 0.5)]
     assert best_worst(free, **FAIR, balance=balance)[0] == [(0, 1)] and balance.sums == {"repetition": 0.25}
-    assert best_worst(costly, **FAIR, balance=balance)[0] == [(0, 1)]  # paid for by the one before
-    assert balance.sums == {"repetition": 0.0} and best_worst(costly, **FAIR, balance=balance) == refused
-    failed = scored(0.0, finished=False)
-    assert best_worst([costly[0], failed], **FAIR, balance=balance)[0] == [(0, 1)]
+    assert best_worst(COSTLY, **FAIR, balance=balance)[0] == [(0, 1)]  # paid for by the one before
+    assert balance.sums == {"repetition": 0.0} and best_worst(COSTLY, **FAIR, balance=balance) == refused
 
 
 def test_classic_rejects_any_other_sample() -> None:
@@ -227,7 +234,7 @@ def test_together_the_better_sides_are_no_less_surprising(checkpoint: Path, sour
 
     sums = {}
     for name, rule in (("plain", None), ("ruled", ["surprise"])):
-        sampled(checkpoint, source, tmp_path / name, no_worse=rule, keep_samples=True, seed=0)
+        sampled(checkpoint, source, tmp_path / name, balanced=rule, keep_samples=True, seed=0)
         loaded, differences = load(checkpoint), []
         for prompt, chosen, rejected in pairs_of(tmp_path / name):
             if failure(loaded.tokenizer.processor.decode(rejected), rejected[-1] == 0) is None:
@@ -235,9 +242,9 @@ def test_together_the_better_sides_are_no_less_surprising(checkpoint: Path, sour
                 differences.append(surprise_of(ids, chosen) - surprise_of(ids, rejected))
         sums[name] = sum(differences)
     assert sums["plain"] < 0 and sums["ruled"] > -1e-4
-    assert "would make all pairs worse in surprise" in Manifest.read(tmp_path / "ruled").counts["dropped"]
+    assert "better only at the cost of surprise" in Manifest.read(tmp_path / "ruled").counts["dropped"]
     again = pair_samples(
-        checkpoint, tmp_path / "plain", tmp_path / "again", no_worse=["surprise"], seed=0,
+        checkpoint, tmp_path / "plain", tmp_path / "again", balanced=["surprise"], seed=0,
         **{name: SETTINGS[name] for name in ("margin", "length_ratio", "band", "val_share", "weights")},  # type: ignore[arg-type]
     )  # fmt: skip
     assert again.outputs["train_ids.npy"] == Manifest.read(tmp_path / "ruled").outputs["train_ids.npy"]
@@ -275,8 +282,8 @@ def test_a_sample_that_met_the_cap_gets_no_end(checkpoint: Path, source: Path, t
 def test_the_same_in_every_run_and_after_a_stop(checkpoint: Path, source: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(sample_module, "CHUNK", 7)
     rule = ["surprise", "repetition"]
-    whole = sampled(checkpoint, source, tmp_path / "whole", no_worse=rule)
-    assert sampled(checkpoint, source, tmp_path / "other", batch_size=5, no_worse=rule).outputs == whole.outputs
+    whole = sampled(checkpoint, source, tmp_path / "whole", balanced=rule)
+    assert sampled(checkpoint, source, tmp_path / "other", batch_size=5, balanced=rule).outputs == whole.outputs
     original, commits = sample_module.PairWriter.commit, 0
 
     def stopping(writer: sample_module.PairWriter) -> None:
@@ -288,9 +295,9 @@ def test_the_same_in_every_run_and_after_a_stop(checkpoint: Path, source: Path, 
 
     monkeypatch.setattr(sample_module.PairWriter, "commit", stopping)
     with pytest.raises(KeyboardInterrupt):
-        sampled(checkpoint, source, tmp_path / "stopped", no_worse=rule)
+        sampled(checkpoint, source, tmp_path / "stopped", balanced=rule)
     commits = 10
-    again = sampled(checkpoint, source, tmp_path / "stopped", no_worse=rule)
+    again = sampled(checkpoint, source, tmp_path / "stopped", balanced=rule)
     assert again.outputs == whole.outputs and again.counts == whole.counts
     assert sampled(checkpoint, source, tmp_path / "another", seed=1).outputs != whole.outputs
 

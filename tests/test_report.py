@@ -243,3 +243,23 @@ def test_longer_words_are_marked_first():
     assert highlighted("小草地", ["草", "草地", ""]) == [("小", False), ("草地", True)]
     assert highlighted("a.b", ["."]) == [("a", False), (".", True), ("b", False)]
     assert highlighted("文", []) == [("文", False)]
+
+
+def test_a_sweep_is_shown(tmp_path: Path) -> None:
+    lr = "optimizer.init_args.lr"
+    rows = [
+        {"name": f"lr-{rate:g}", "values": {lr: rate}, "seed": 0, "state": state, "reason": reason, "figure": figure}
+        for rate, state, reason, figure in (
+            (1e-4, "finished", "", 3.0), (1e-3, "finished", "", 2.0), (1e-2, "finished", "", 2.5),
+            (0.1, "diverged", "step 7: <b>", None),
+        )
+    ]  # fmt: skip
+    found = {
+        "recipe": "recipes/sft.yaml", "command": "finetune_full", "key": lr, "also": [], "metric": "val_loss", "steps": 50,
+        "trials": rows, "best": {"name": "lr-0.001", "values": {lr: 1e-3}, "figure": 2.0}, "told_apart": None,
+        "second": {"name": "lr-0.01", "figure": 2.5}, "edge": None, "vertex": 2.2e-3,
+    }  # fmt: skip
+    _json(tmp_path / "sweep" / "sweep.json", found)
+    page = report(tmp_path, language="zh").read_text(encoding="utf-8")
+    assert "扫参：optimizer.init_args.lr" in page and "推荐 optimizer.init_args.lr 0.001：val_loss 2" in page
+    assert "0.0022（没有测过）" in page and "<svg" in page

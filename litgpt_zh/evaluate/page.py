@@ -12,6 +12,7 @@ from litgpt_zh.evaluate.measure import RATES
 from litgpt_zh.evaluate.picture import Row, picture
 from litgpt_zh.evaluate.wording import FIGURES, words
 from litgpt_zh.language import language
+from litgpt_zh.pages import templates
 
 STORIES = 12
 """Requests whose stories stand on the page."""
@@ -43,28 +44,26 @@ def render(result: Mapping[str, Any], choice: str = "auto") -> str:
         result: what ``evaluate_stories`` returns and ``score.json`` holds.
         choice: zh, en, or auto: by locale.
     """
-    import jinja2
-
     cards = [result, *result.get("others", ())]
     chosen = language(choice)
     say = words(chosen)
     models = [_model(i, card) for i, card in enumerate(cards)]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
     fields = [say["sentence_field" if name == "sentence" else name] for name in result["fields"]]
-    return environment.get_template("page.html").render(
-        say=say,
-        models=models,
-        asked=say["asked"].format(count=result["count"], fields=("、" if chosen == "zh" else ", ").join(fields)),
-        synthetic=result["synthetic"],
-        shares=_shares(cards, models, say),
-        gains=_gains(cards, models, say),
-        rows=_rows(cards, say),
-        notes=_notes(result, say),
-        stories=_stories(cards, say),
-        shown=min(STORIES, len(result["samples"])),
+    return (
+        templates(Path(__file__).parent)
+        .get_template("page.html")
+        .render(
+            say=say,
+            models=models,
+            asked=say["asked"].format(count=result["count"], fields=("、" if chosen == "zh" else ", ").join(fields)),
+            synthetic=result["synthetic"],
+            shares=_shares(cards, models, say),
+            gains=_gains(cards, models, say),
+            rows=_rows(cards, say),
+            notes=_notes(result, say),
+            stories=_stories(cards, say),
+            shown=min(STORIES, len(result["samples"])),
+        )
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from litgpt_zh.stage import UserError
+from litgpt_zh.runlog import Diverged
 
 
 class Finite:
@@ -24,10 +24,10 @@ class Finite:
         """Waits for the device; to be called before anything is written.
 
         Raises:
-            UserError: there was such a step.
+            Diverged: there was such a step.
         """
         if step := int(self._first.item()):
-            raise UserError(
+            raise Diverged(
                 f"step {step}: the loss or its gradient is not a finite number, and no weights were written since; "
                 "start over (--resume false) with a smaller learning rate, or with --precision 32-true"
             )

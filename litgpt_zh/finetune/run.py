@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from litgpt_zh import checkpoints, configs
+from litgpt_zh import checkpoints, configs, runlog
 from litgpt_zh.finetune.loop import Finetuning
 from litgpt_zh.finetune.memory import keep_freed
 from litgpt_zh.finetune.objective import Objective
@@ -50,7 +50,7 @@ def train_with(
         if full:
             parts["find_resume_path"] = checkpoints.find_resume_path
             arguments["resume"] = resume
-        with swapped(module, **parts):
+        with swapped(module, **parts), runlog.diverging(out_dir):
             main(**arguments)
         counts: dict[str, Any] = {"steps": run.step, "tokens": run.tokens, "val_loss": run.val_loss}
         if run.stopped:

@@ -20,8 +20,9 @@ from litgpt_zh.generate.rows import Job, Rows
 from litgpt_zh.generate.text import Reader
 from litgpt_zh.stage import UserError
 
-PREFILL_TOKENS = 16_384
-"""Prompt tokens, padding included, in one forward pass."""
+PREFILL_TOKENS = {"cuda": 16_384, "cpu": 1_024}
+"""Prompt tokens, padding included, in one forward pass: a GPU wants many, a CPU few enough to stay in its cache, and so
+that prompts padded to one length are alike."""
 
 
 class Engine:
@@ -57,7 +58,7 @@ class Engine:
         self.block = min(length or model.max_seq_length, model.max_seq_length)
         """tokens of the longest prompt with its answer"""
         self._most, self._planned = batch_size, False
-        self._prefill = PREFILL_TOKENS
+        self._prefill = PREFILL_TOKENS["cuda" if model.lm_head.weight.is_cuda else "cpu"]
         self._rows: Rows | None = None
         self._fed = 0
         self._handles = itertools.count()

@@ -27,6 +27,12 @@ class Rules:
     weights: dict[str, float]
     band: tuple[int, int]
     no_worse: tuple[str, ...] = ()
+    balanced: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Parts that a chosen side must not be worse in, of itself or on balance."""
+        return (*self.no_worse, *self.balanced)
 
     @property
     def form(self) -> str:
@@ -35,8 +41,8 @@ class Rules:
 
     @property
     def parts(self) -> dict[str, float]:
-        """Every part of the reward that has a say, with its weight; those of ``no_worse`` alone weigh 1."""
-        return dict.fromkeys(self.no_worse, 1.0) | self.weights
+        """Every part of the reward that has a say, with its weight; those of ``kept`` alone weigh 1."""
+        return dict.fromkeys(self.kept, 1.0) | self.weights
 
     @property
     def judged(self) -> bool:
@@ -45,8 +51,7 @@ class Rules:
 
     def settings(self) -> dict[str, Any]:
         """For the manifest."""
-        found = asdict(self)
-        return found if self.no_worse else {name: found[name] for name in found if name != "no_worse"}
+        return {name: value for name, value in asdict(self).items() if value or name not in ("no_worse", "balanced")}
 
 
 @dataclass(frozen=True)
@@ -70,21 +75,28 @@ class Scored:
 
 
 class Balance:
-    """Keeps the chosen sides of all pairs together from being worse in some parts than the rejected ones.
+    """Keeps chosen sides from being worse than rejected ones in some parts, however good they are otherwise.
 
-    What the pairs do not teach on average, the model does not learn; to ask it of every single pair would leave out many more.
+    What the pairs do not teach on average, the model does not learn: to ask it of their sum leaves out far fewer pairs than to
+    ask it of each, which in turn makes the sum positive. A rejected side with a failure has no parts, and costs nothing.
 
     Args:
-        sums: part -> chosen minus rejected, added up over the pairs so far; changed in place.
+        each: parts in which no chosen side is the worse one.
+        sums: part -> chosen minus rejected, added up over the pairs so far, never below 0; changed in place.
     """
 
-    def __init__(self, sums: dict[str, float]) -> None:
-        self.sums = sums
+    def __init__(self, each: Sequence[str], sums: dict[str, float]) -> None:
+        self.each, self.sums = each, sums
+
+    def __str__(self) -> str:
+        return " or ".join([*self.each, *self.sums])
 
     def admit(self, chosen: Scored, rejected: Scored) -> bool:
-        """Add a pair, unless a sum would then be below 0. A rejected side with a failure has no parts, and costs nothing."""
+        """Whether a pair may be taken; adds it to the sums if so."""
         if not rejected.parts:
             return True
+        if any(chosen.parts[part] < rejected.parts[part] for part in self.each):
+            return False
         after = {part: total + chosen.parts[part] - rejected.parts[part] for part, total in self.sums.items()}
         if any(total < min(0.0, self.sums[part]) for part, total in after.items()):
             return False
@@ -106,7 +118,7 @@ def best_worst(
         margin: above 0.
         most: pairs at most.
         length_ratio: in (0, 1].
-        balance: what the pairs of all requests must keep.
+        balance: what the chosen sides must not be worse in.
 
     Returns:
         The pairs, and why there is none.
@@ -136,7 +148,7 @@ def best_worst(
     if pairs:
         return pairs, None
     if alike and balance:
-        return [], f"would make all pairs worse in {' or '.join(balance.sums)}"
+        return [], f"better only at the cost of {balance}"
     return [], "lengths too far apart" if apart else "rewards too close"
 
 

@@ -8,7 +8,6 @@ round is a walk of stages anyone can type, with its recipes in its folder: ``sam
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import shutil
@@ -16,11 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from litgpt_zh import recipes
 from litgpt_zh.journey import Step, walk
 from litgpt_zh.preference.gate import Gate, judge
-from litgpt_zh.stage import MANIFEST, Manifest, UserError, exclusive, write_text
+from litgpt_zh.stage import MANIFEST, Manifest, UserError, discard, exclusive, is_made, write_text
 
 GIVEN = ("checkpoint_dir", "out_dir", "skip", "seed", "overwrite")
 """Settings of ``sample_pairs`` that every round gets from us."""
@@ -78,10 +76,10 @@ def online(
     plan = checkpoints.plan_of("online", {"sft": checkpoint_dir}, settings)
     final = out_dir / "final"
     with exclusive(out_dir):
-        if _finished(final, plan):
+        if is_made(final, plan):
             print(f"{final}: already finished with these settings; nothing to do")
         else:
-            _check_recipe(recipe)
+            recipes.check(recipe | {"checkpoint_dir": checkpoint_dir}, "train.")
             run = Run(checkpoint_dir, out_dir, recipe, asking, gate, rounds, after_refusal, keep_states, seed)
             run.go()
             _seal(run.accepted, final, plan, run.results, run.seconds)
@@ -95,25 +93,11 @@ def recipe_of(train: Path | str | dict[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: no such file, or not the settings of a preference training.
     """
-    recipe = train
-    if not isinstance(train, dict):
-        try:
-            recipe = yaml.safe_load(Path(train).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(
-                f"{train}: cannot be read ({error.strerror}); give a recipe such as recipes/dpo.yaml"
-            ) from None
-        except yaml.YAMLError as error:
-            raise UserError(f"{train}: not YAML ({str(error).splitlines()[0]})") from None
-    data = recipe.get("data") if isinstance(recipe, dict) else None
+    recipe = dict(train) if isinstance(train, dict) else recipes.read(train, such_as="recipes/dpo.yaml")
+    data = recipe.get("data")
     if not isinstance(data, dict) or not str(data.get("class_path")).startswith("litgpt_zh.preference."):
         raise UserError("train: data.class_path is no preference data; take recipes/dpo.yaml as an example")
-    return dict(recipe)  # type: ignore[arg-type]
-
-
-def command_of(recipe: dict[str, Any]) -> str:
-    """``finetune_lora`` where the recipe has LoRA settings."""
-    return "finetune_lora" if any(name.startswith("lora_") for name in recipe) else "finetune_full"
+    return recipe
 
 
 def _check(pairs: dict[str, Any], gate: Gate, rounds: int) -> None:
@@ -150,24 +134,6 @@ def _check_loss(recipe: dict[str, Any], pairs: dict[str, Any]) -> None:
         raise UserError(
             f"pairs.kind: {kind} does not suit loss {loss or 'dpo'}; grpo goes with graded, the others without"
         )
-
-
-def _check_recipe(recipe: dict[str, Any]) -> None:
-    """Refuse a training that could not start, before hours of sampling.
-
-    Raises:
-        UserError: names the setting.
-    """
-    setup = importlib.import_module(
-        f"litgpt.finetune.{'lora' if command_of(recipe) == 'finetune_lora' else 'full'}"
-    ).setup
-    if unknown := sorted(recipe.keys() - inspect.signature(setup).parameters.keys()):
-        raise UserError(f"train.{unknown[0]}: litgpt {command_of(recipe)} has no such setting")
-    module, _, name = recipe["data"]["class_path"].rpartition(".")
-    try:
-        getattr(importlib.import_module(module), name)(**recipe["data"].get("init_args") or {})
-    except (ImportError, AttributeError, TypeError) as error:
-        raise UserError(f"train.data: {error}") from None
 
 
 @dataclass
@@ -210,12 +176,12 @@ class Run:
 
     def _round(self, number: int, folder: Path, before: Path, start: Path) -> dict[str, Any]:
         final = folder / "train" / "final"
-        recipes = {
+        walked = {
             "pairs": self._pairs(number, folder),
             "train": self._train(number, folder),
             "score": self._score(final, folder),
         }
-        self._walk(folder, recipes)
+        self._walk(folder, walked)
         after, base, sft = (
             json.loads((f / "score" / "score.json").read_text("utf-8")) for f in (folder, before, start)
         )
@@ -225,7 +191,7 @@ class Run:
         result = counted | judge(after, base, sft, self.gate) | ({"stopped": stopped} if stopped else {})
         write_text(folder / "gate.json", json.dumps(result, ensure_ascii=False, indent=1))
         if not self.keep_states:
-            _tidy(folder / "train")
+            discard(folder / "train", STATES)
         return result
 
     def _pairs(self, number: int, folder: Path) -> dict[str, Any]:
@@ -246,25 +212,16 @@ class Run:
     def _score(self, checkpoint_dir: Path, folder: Path) -> dict[str, Any]:
         return {"checkpoint_dir": checkpoint_dir, "out_dir": folder / "score", **self.gate.asking, "overwrite": True}
 
-    def _walk(self, folder: Path, recipes: dict[str, dict[str, Any]]) -> None:
+    def _walk(self, folder: Path, named: dict[str, dict[str, Any]]) -> None:
         """Write the recipes of a folder and run what they name, as far as it is not finished."""
-        commands = {"pairs": "sample_pairs", "train": command_of(self.recipe), "score": "evaluate_stories"}
+        commands = {"pairs": "sample_pairs", "train": recipes.command_of(self.recipe), "score": "evaluate_stories"}
         (folder / "recipes").mkdir(parents=True, exist_ok=True)
-        for name, recipe in recipes.items():
-            plain = json.loads(json.dumps(recipe, default=str))
-            text = yaml.safe_dump(plain, allow_unicode=True, sort_keys=False)
-            write_text(folder / "recipes" / f"{name}.yaml", text)
-        steps = tuple(Step(name, commands[name]) for name in recipes)
+        for name, recipe in named.items():
+            write_text(folder / "recipes" / f"{name}.yaml", recipes.text(recipe))
+        steps = tuple(Step(name, commands[name]) for name in named)
         walk(steps, folder / "recipes", folder, title=f"online: {folder.name}")
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         self.seconds += sum(stage["seconds"] for stage in record["stages"])
-
-
-def _finished(final: Path, plan: Manifest) -> bool:
-    if not (final / MANIFEST).is_file():
-        return False
-    found = Manifest.read(final)
-    return (found.stage, found.settings, found.inputs) == (plan.stage, plan.settings, plan.inputs)
 
 
 def _seal(source: Path, final: Path, plan: Manifest, results: list[dict[str, Any]], seconds: float) -> None:
@@ -279,12 +236,6 @@ def _seal(source: Path, final: Path, plan: Manifest, results: list[dict[str, Any
             if file.is_file() and file.name != MANIFEST and file.suffix != ".lora":
                 shutil.copyfile(file, pending / file.name)
         checkpoints.finish(pending, plan, Config.from_file(source / "model_config.yaml"), counts, seconds)
-
-
-def _tidy(train: Path) -> None:
-    for pattern in STATES:
-        for found in train.glob(pattern):
-            shutil.rmtree(found) if found.is_dir() else found.unlink()
 
 
 def _verdict(result: dict[str, Any]) -> str:

@@ -27,6 +27,7 @@ def pair_samples(
     weights: dict[str, float] | None = None,
     band: tuple[int, int] = BAND,
     no_worse: list[str] | None = None,
+    balanced: list[str] | None = None,
     val_share: float = 0.05,
     seed: int = 42,
     overwrite: bool = False,
@@ -44,8 +45,10 @@ def pair_samples(
         length_ratio: lengths of chosen and rejected differ by this factor at most.
         weights: part of the reward -> weight; every sample is scored again.
         band: characters of a story whose length is right.
-        no_worse: parts of the reward, such as repetition or surprise, in which the chosen sides of all pairs together must
-            not be worse than the rejected ones: a pair that would make them so is left out (best-worst).
+        no_worse: parts of the reward, such as repetition, in which a chosen side must not be worse than its rejected one,
+            whatever its reward (best-worst).
+        balanced: parts, such as surprise, in which the chosen sides of all pairs together must not be worse: a pair that
+            would make them so is left out (best-worst).
         val_share: share of the requests that go to validation.
         seed: of the split.
         overwrite: move a folder made with other settings aside instead of refusing.
@@ -60,7 +63,7 @@ def pair_samples(
     sampled = Manifest.read(samples_dir)
     rules = Rules(
         kind, sampled.settings["samples"], margin, pairs_per_prompt, length_ratio, weights or WEIGHTS, (band[0], band[1]),
-        tuple(no_worse or ()),
+        tuple(no_worse or ()), tuple(balanced or ()),
     )  # fmt: skip
     settings = {"form": rules.form, **rules.settings(), "val_share": val_share, "seed": seed}
     require(settings)

@@ -92,10 +92,12 @@ def copying(asked: Constraints, text: str) -> float:
 def surprise(logprobs: Sequence[float]) -> float:
     """1 minus the geometric mean of the probabilities of a sample's tokens, under the model that wrote it.
 
+    To four decimals: what is behind them may depend on which samples were written together.
+
     Args:
         logprobs: of the tokens, nats; at least one.
     """
-    return 1 - math.exp(min(0.0, sum(logprobs) / len(logprobs)))
+    return round(1 - math.exp(min(0.0, sum(logprobs) / len(logprobs))), 4)
 
 
 def judged(score: int) -> float:

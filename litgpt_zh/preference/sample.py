@@ -49,6 +49,7 @@ def sample_pairs(
     weights: dict[str, float] | None = None,
     band: tuple[int, int] = BAND,
     no_worse: list[str] | None = None,
+    balanced: list[str] | None = None,
     prompt_fields: dict[str, float] | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -84,8 +85,10 @@ def sample_pairs(
         length_ratio: lengths of chosen and rejected differ by this factor at most.
         weights: part of the reward -> weight; see litgpt_zh/preference/rewards.py.
         band: characters of a story whose length is right.
-        no_worse: parts of the reward, such as repetition or surprise, in which the chosen sides of all pairs together must
-            not be worse than the rejected ones: a pair that would make them so is left out (best-worst).
+        no_worse: parts of the reward, such as repetition, in which a chosen side must not be worse than its rejected one,
+            whatever its reward (best-worst).
+        balanced: parts, such as surprise, in which the chosen sides of all pairs together must not be worse: a pair that
+            would make them so is left out (best-worst).
         prompt_fields: share of the requests that show each field, as in ``litgpt-zh instructions``.
         temperature: of sampling; 1 is the model's own distribution.
         top_k: sample among so many tokens; by default all.
@@ -121,6 +124,7 @@ def sample_pairs(
         weights or WEIGHTS,
         (band[0], band[1]),
         tuple(no_worse or ()),
+        tuple(balanced or ()),
     )
     asking = {"count": count, "fields": prompt_fields or {}, "seed": seed, "world_seed": world_seed}
     later = ({"plots": plots} if plots else {}) | ({"skip": skip} if skip else {})
@@ -176,10 +180,11 @@ def require(settings: dict[str, Any]) -> None:
     """
     check({"val_share": settings["val_share"], "seed": settings["seed"]})
     require_weights(settings["weights"])
-    if unknown := sorted(set(settings.get("no_worse", ())) - set(NAMES)):
-        raise UserError(f"sample_pairs: --no_worse: there is no part {unknown[0]}; choose from {', '.join(NAMES)}")
+    kept = [*settings.get("no_worse", ()), *settings.get("balanced", ())]
+    if unknown := sorted(set(kept) - set(NAMES)):
+        raise UserError(f"sample_pairs: there is no part {unknown[0]} of the reward; choose from {', '.join(NAMES)}")
     for part in KNOWN:
-        if settings["kind"] == "classic" and part in (*settings["weights"], *settings.get("no_worse", ())):
+        if settings["kind"] == "classic" and part in (*settings["weights"], *kept):
             raise UserError(
                 f"sample_pairs: {part} compares samples of the model; --kind classic has a story on one side"
             )
@@ -208,7 +213,7 @@ def fill(
     settings, encoder = stage.manifest.settings, Encoder(stage.folder)
     writer = PairWriter(stage.folder, rules.form, resume=stage.resumed)
     seen = {name: Counter(counts) for name, counts in writer.state.histograms.items()}
-    balance = Balance(dict.fromkeys(rules.no_worse, 0.0) | writer.state.sums)
+    balance = Balance(rules.no_worse, dict.fromkeys(rules.balanced, 0.0) | writer.state.sums)
     with progress(count, desc="requests", unit="request", scale=False) as bar:
         bar.update(writer.state.read)
         wanted = islice(wanted, writer.state.read, None)
@@ -298,7 +303,7 @@ def _paired(
         pairs = [(story, samples[n]) for n in rejected]
     else:
         numbers, reason = best_worst(
-            samples, margin=rules.margin, most=most, length_ratio=ratio, balance=balance if rules.no_worse else None
+            samples, margin=rules.margin, most=most, length_ratio=ratio, balance=balance if rules.kept else None
         )
         pairs = [(samples[a], samples[b]) for a, b in numbers]
     if reason:

@@ -44,14 +44,15 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
         started = time.perf_counter()
         loss = loss_for(data, arguments["tokenizer"], arguments["fabric"].device)
         watch = Watch(data, arguments, loss)
-        with swapped(
+        parts = swapped(
             module,
             fit=functools.partial(watch.fit, module.fit),
             chunked_cross_entropy=loss,
             RunningMean=functools.partial(RunningMean, nan_strategy="disable"),
             save_checkpoint=functools.partial(_save, module.save_checkpoint, out_dir, data.keep),
             find_resume_path=checkpoints.find_resume_path,
-        ):
+        )
+        with parts, runlog.diverging(out_dir):
             main(**arguments)
         counts = {"steps": watch.state["step_count"], "micro_batches": watch.state["iter_num"]}
         checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)

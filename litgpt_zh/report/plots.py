@@ -6,6 +6,7 @@ import io
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,16 @@ class Curve:
     marks: bool = False
 
 
-def draw(curves: list[Curve], *, x_label: str, y_label: str, alt: str, log: bool = False) -> str:
+def draw(
+    curves: list[Curve],
+    *,
+    x_label: str,
+    y_label: str,
+    alt: str,
+    log: bool = False,
+    log_x: bool = False,
+    lines: Sequence[float] = (),
+) -> str:
     """An ``<svg>`` element; text keeps the page's font (``svg.fonttype: none``).
 
     Args:
@@ -35,6 +45,8 @@ def draw(curves: list[Curve], *, x_label: str, y_label: str, alt: str, log: bool
         y_label: above the axis.
         alt: what a screen reader says.
         log: logarithmic y axis.
+        log_x: logarithmic x axis.
+        lines: where to draw dotted vertical lines.
     """
     import matplotlib
 
@@ -58,6 +70,10 @@ def draw(curves: list[Curve], *, x_label: str, y_label: str, alt: str, log: bool
         axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.5)
         if log:
             axes.set_yscale("log")
+        if log_x:
+            axes.set_xscale("log")
+        for x in lines:
+            axes.axvline(x, color=GREY, linewidth=0.9, linestyle=":")
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=10.5, handlelength=1.4)
         output = io.StringIO()

@@ -64,6 +64,7 @@ class Run:
     stages: list[Stage]
     trainings: dict[str, Training]
     score: dict[str, Any] | None
+    sweep: dict[str, Any] | None = None
 
     def stage(self, name: str) -> Stage | None:
         return next((stage for stage in self.stages if stage.name == name), None)
@@ -90,11 +91,13 @@ def read_run(run_dir: Path) -> Run:
     scores = [run_dir / "score.json", *(folder / "score.json" for folder in folders.values() if folder)]
     scores += sorted(run_dir.glob("*/score.json"))
     score = next((found for path in scores if (found := _json(path))), None)
-    if not (info or stages or trainings or score):
+    sweeps = [run_dir / "sweep.json", *sorted(run_dir.glob("*/sweep.json"))]
+    sweep = next((found for path in sweeps if (found := _json(path))), None)
+    if not (info or stages or trainings or score or sweep):
         raise UserError(
             f"{run_dir}: nothing recorded (no run.json, manifest.json, metrics.jsonl or score.json); run a stage"
         )
-    return Run(run_dir, info, stages, trainings, score)
+    return Run(run_dir, info, stages, trainings, score, sweep)
 
 
 def _found(run_dir: Path) -> list[dict[str, Any]]:

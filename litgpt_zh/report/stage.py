@@ -9,6 +9,7 @@ from typing import Any
 
 from litgpt_zh.evaluate.page import highlighted
 from litgpt_zh.language import Language, language
+from litgpt_zh.pages import templates
 from litgpt_zh.report.recorded import Run, Stage, Training, read_run
 from litgpt_zh.report.wording import counted, duration, number, words
 from litgpt_zh.stage import disk_errors, write_text
@@ -45,17 +46,9 @@ def report(run_dir: Path, out: Path | None = None, language: Language = "auto") 
 
 def render(run: Run, choice: str = "auto") -> str:
     """The page as a string."""
-    import jinja2
-
     chosen = language(choice)
     say = words(chosen)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = templates(Path(__file__).parent)
     environment.filters["number"] = number
     return environment.get_template("page.html").render(
         say=say,
@@ -66,6 +59,7 @@ def render(run: Run, choice: str = "auto") -> str:
         machine=_machine(run.info.get("machine")),
         synthetic=_is_synthetic(run),
         tiles=_tiles(run, say, chosen),
+        sweep=_sweep(run, chosen),
         stages=[_row(stage, chosen) for stage in run.stages],
         curves=_curves(run, say),
         timelines=_timelines(run, say),
@@ -131,6 +125,15 @@ def _named(counts: dict[str, Any], chosen: str) -> list[tuple[str, str]]:
         if isinstance(n, (int, float)) and not isinstance(n, bool)
     ]
     return [(label, number(n)) for label, n in plain if label]
+
+
+def _sweep(run: Run, chosen: str) -> dict[str, Any] | None:
+    """Title, verdict and plot of a sweep."""
+    if run.sweep is None:
+        return None
+    from litgpt_zh.sweep import page
+
+    return page.section(run.sweep, chosen)
 
 
 def _curves(run: Run, say: dict[str, str]) -> list[tuple[str, list[str]]]:
