@@ -104,6 +104,15 @@ def test_band_reaches_the_length_part() -> None:
     assert measure(NOTHING, "字" * 20, {"length": 1}, (40, 100)) == {"length": 0.5}
 
 
+def test_a_judge_counts_from_nothing_to_one() -> None:
+    assert [rewards.judged(score) for score in (1, 4, 10)] == pytest.approx([0, 1 / 3, 1])
+    weights = {"judge": 3.0, "ending": 1.0}
+    parts = measure(NOTHING, GOOD, weights, known={"judge": rewards.judged(7)})
+    assert parts == pytest.approx({"judge": 2 / 3, "ending": 1.0}) and combine(parts, weights) == pytest.approx(0.75)
+    with pytest.raises(UserError, match="judge: these samples were not judged"):
+        measure(NOTHING, GOOD, weights, known={"surprise": 0.5})
+
+
 @pytest.mark.parametrize(
     ("values", "weights", "message"),
     [
@@ -114,6 +123,8 @@ def test_band_reaches_the_length_part() -> None:
         ({"words": 1}, {}, "none is above 0"),
         ({"words": math.nan}, {"words": 1}, "reward words: nan"),
         ({"words": 1.01}, {"words": 1}, "reward words: 1.01"),
+        ({"judge": rewards.judged(11)}, {"judge": 1}, "reward judge: 1.1"),
+        ({"judge": rewards.judged(0)}, {"judge": 1}, "reward judge: -0.1"),
         ({"words": 1}, {"words": 1, "ending": 1}, "reward ending: None"),
     ],
 )

@@ -4,19 +4,62 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from litgpt_zh.preference.rewards import failure
+from litgpt_zh.preference.rewards import JUDGE, failure
 
-NO_CHOICE = ("empty", "broken")
+NO_SCORE = "no score"
+"""The failure of a sample that a judge was to score, and did not."""
+NO_CHOICE = ("empty", "broken", NO_SCORE)
 """Failures that are not fit for the rejected side either."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How samples become pairs."""
+
+    kind: str
+    samples: int
+    margin: float
+    pairs_per_prompt: int
+    length_ratio: float
+    weights: dict[str, float]
+    band: tuple[int, int]
+    no_worse: tuple[str, ...] = ()
+    balanced: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Parts that a chosen side must not be worse in, of itself or on balance."""
+        return (*self.no_worse, *self.balanced)
+
+    @property
+    def form(self) -> str:
+        """Of the folder."""
+        return "graded" if self.kind == "graded" else "pairs"
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Every part of the reward that has a say, with its weight; those of ``kept`` alone weigh 1."""
+        return dict.fromkeys(self.kept, 1.0) | self.weights
+
+    @property
+    def judged(self) -> bool:
+        """A judge has a say."""
+        return JUDGE in self.parts
+
+    def settings(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("no_worse", "balanced")}
 
 
 @dataclass(frozen=True)
 class Scored:
     """A sample: its ids (without the one that ends it), its text, whether it ended by itself, its reward in [0, 1].
 
-    ``parts``: what the reward is made of, each in [0, 1]; empty where the sample has a failure.
+    ``parts``: what the reward is made of, each in [0, 1]; empty where the text has a failure. ``scored``: False where a
+    judge has a say and gave no score.
     """
 
     ids: tuple[int, ...]
@@ -24,10 +67,11 @@ class Scored:
     finished: bool
     reward: float
     parts: Mapping[str, float] = field(default_factory=dict)
+    scored: bool = True
 
     @property
     def failure(self) -> str | None:
-        return failure(self.text, self.finished)
+        return failure(self.text, self.finished) or (None if self.scored else NO_SCORE)
 
 
 class Balance:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from litgpt_zh.instruct.writer import TOKENIZER
-from litgpt_zh.preference.rewards import BAND, SURPRISE, WEIGHTS
-from litgpt_zh.preference.sample import Rules, fill, require, score
+from litgpt_zh.preference.answers import scored
+from litgpt_zh.preference.choose import Rules
+from litgpt_zh.preference.rewards import BAND, JUDGE, WEIGHTS
+from litgpt_zh.preference.sample import fill, require
 from litgpt_zh.preference.samples import FILE, Answered, read_samples
 from litgpt_zh.preference.stage import STAGE, summary
-from litgpt_zh.stage import Manifest, open_stage, require_files
+from litgpt_zh.stage import Manifest, UserError, open_stage, require_files
 
 
 def pair_samples(
@@ -55,7 +57,7 @@ def pair_samples(
         The manifest: as that of ``sample_pairs``.
 
     Raises:
-        UserError: no samples were kept; else as ``sample_pairs``.
+        UserError: no samples were kept, or they were not judged and judge is weighed; else as ``sample_pairs``.
     """
     require_files(samples_dir, (FILE,), made_by="litgpt-zh sample_pairs with --keep_samples true")
     sampled = Manifest.read(samples_dir)
@@ -65,6 +67,8 @@ def pair_samples(
     )  # fmt: skip
     settings = {"form": rules.form, **rules.settings(), "val_share": val_share, "seed": seed}
     require(settings)
+    if rules.judged and JUDGE not in sampled.settings:
+        raise UserError(f"{samples_dir}: these samples were not judged; sample again with --judge, or leave judge out")
     inputs = {"checkpoint": Path(checkpoint_dir), "samples": Path(samples_dir)}
     with open_stage(STAGE, out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as stage:
         if not stage.finished:
@@ -77,15 +81,7 @@ def pair_samples(
             held_out.write(stage.folder, asked, val_share, seed)
 
             def answer(chunk: list[Answered], first: int) -> list[Answered]:
-                return [a if isinstance(a, str) else rescored(a) for a in chunk]
-
-            def rescored(answered: tuple) -> Answered:
-                request, prompt, samples = answered
-                return (
-                    request,
-                    prompt,
-                    [score(request, s.ids, s.finished, loaded, rules, s.parts.get(SURPRISE)) for s in samples],
-                )
+                return scored(chunk, rules)
 
             fill(stage, loaded, read_samples(samples_dir), answer, rules, sampled.counts["read"])
     print(f"{out_dir}: {summary(stage.counts)}; yield {stage.counts['yield']:.1%} of the requests")

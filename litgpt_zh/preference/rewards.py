@@ -100,6 +100,11 @@ def surprise(logprobs: Sequence[float]) -> float:
     return round(1 - math.exp(min(0.0, sum(logprobs) / len(logprobs))), 4)
 
 
+def judged(score: int) -> float:
+    """A judge's score, 1 to ``BEST``, as a part of the reward: 0 to 1."""
+    return (score - 1) / (BEST - 1)
+
+
 def _share(met: list[bool | None]) -> float:
     return sum(map(bool, met)) / len(met) if met else 1.0
 
@@ -120,7 +125,15 @@ SURPRISE = "surprise"
 Pairs whose better side is also what the model finds more likely sharpen the model: it learns to be sure, and the true
 stories become less likely. ``no_worse: [surprise]`` leaves them out.
 """
-NAMES = (*PARTS, SURPRISE)
+JUDGE = "judge"
+"""The part that a model behind an endpoint gives, see ``judged`` and ``judge.Judge``."""
+KNOWN = (SURPRISE, JUDGE)
+"""The parts that cannot be seen from the text: they go along with a sample."""
+NAMES = (*PARTS, *KNOWN)
+BEST = 10
+"""A judge's highest score; the lowest is 1."""
+
+_LACKS = {SURPRISE: "do not say how probable they were", JUDGE: "were not judged"}
 
 WEIGHTS = {
     "words": 0.5, "sentence": 0.1, "dialogue": 0.1, "ending": 0.1, "length": 0.05, "repetition": 0.1, "copying": 0.05,
@@ -178,24 +191,24 @@ def measure(
     text: str,
     weights: Mapping[str, float],
     band: tuple[int, int] = BAND,
-    surprised: float | None = None,
+    known: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """The value of every part that ``weights`` names; ``band`` is that of ``length``, ``surprised`` that of ``surprise``.
+    """The value of every part that ``weights`` names.
+
+    Args:
+        asked: the request's constraints.
+        text: of the sample.
+        weights: the parts.
+        band: of ``length``, characters.
+        known: values of the parts that cannot be seen from the text (``KNOWN``).
 
     Raises:
-        UserError: see ``require_weights``; ``surprise`` is weighed, but not known.
+        UserError: see ``require_weights``; such a part is weighed, but not known.
     """
     require_weights(weights)
-    found = {}
-    for name in weights:
-        if name == "length":
-            found[name] = length(asked, text, band)
-        elif name != SURPRISE:
-            found[name] = PARTS[name](asked, text)
-        elif surprised is not None:
-            found[name] = surprised
-        else:
-            raise UserError(
-                "surprise: these samples do not say how probable they were; sample again with it, or leave it out"
-            )
-    return found
+    values = dict(known or {})
+    for name, lack in _LACKS.items():
+        if name in weights and name not in values:
+            raise UserError(f"{name}: these samples {lack}; sample again with it, or leave it out")
+    own = {"length": lambda asked, text: length(asked, text, band)}
+    return {name: values[name] if name in KNOWN else (own.get(name) or PARTS[name])(asked, text) for name in weights}

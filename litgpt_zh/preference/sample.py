@@ -5,66 +5,35 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import xxhash
 
 from litgpt_zh.constraints import require_shares
 from litgpt_zh.instruct.encode import Encoder
 from litgpt_zh.instruct.formats import Bad
 from litgpt_zh.instruct.writer import TOKENIZER
-from litgpt_zh.preference.choose import Balance, Scored, best_worst, classic, graded
+from litgpt_zh.preference.answers import of_checkpoint, of_server, sampled, score, scored
+from litgpt_zh.preference.choose import NO_SCORE, Balance, Rules, Scored, best_worst, classic, graded
 from litgpt_zh.preference.requests import Request, requests
-from litgpt_zh.preference.rewards import BAND, NAMES, SURPRISE, WEIGHTS, combine, measure, require_weights, surprise
+from litgpt_zh.preference.rewards import BAND, BEST, JUDGE, KNOWN, NAMES, SURPRISE, WEIGHTS, require_weights
 from litgpt_zh.preference.samples import Answered, kept
 from litgpt_zh.preference.stage import STAGE, check, refuse_empty, summary, take, unfit
 from litgpt_zh.preference.writer import EncodedRecord, PairWriter
-from litgpt_zh.prompts import plain
 from litgpt_zh.stage import Manifest, UserError, Workspace, open_stage, progress
 from litgpt_zh.translate.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from litgpt_zh.generate.load import Loaded
+    from litgpt_zh.preference.judge import Judge
     from litgpt_zh.preference.served import Served
 
 CHUNK = 64
 """Requests between two points a stopped run can go on from."""
-ROOM = 16
-"""Tokens a prompt must leave for an answer."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How samples become pairs."""
-
-    kind: str
-    samples: int
-    margin: float
-    pairs_per_prompt: int
-    length_ratio: float
-    weights: dict[str, float]
-    band: tuple[int, int]
-    no_worse: tuple[str, ...] = ()
-    balanced: tuple[str, ...] = ()
-
-    @property
-    def kept(self) -> tuple[str, ...]:
-        """Parts that a chosen side must not be worse in, of itself or on balance."""
-        return (*self.no_worse, *self.balanced)
-
-    @property
-    def form(self) -> str:
-        """Of the folder."""
-        return "graded" if self.kind == "graded" else "pairs"
-
-    def settings(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {name: value for name, value in asdict(self).items() if value or name not in ("no_worse", "balanced")}
 
 
 def sample_pairs(
@@ -92,6 +61,7 @@ def sample_pairs(
     skip: int = 0,
     keep_samples: bool = False,
     endpoint: Endpoint | None = None,
+    judge: Endpoint | None = None,
     concurrency: int = 32,
     ledger: Path | None = None,
     val_share: float = 0.05,
@@ -132,8 +102,9 @@ def sample_pairs(
         keep_samples: keep every sample in samples.jsonl, for ``pair_samples`` and ``best_of``.
         endpoint: a server that writes the samples instead of the checkpoint, whose tokenizer and block still hold.
             ``temperature`` above is its temperature, ``max_new_tokens`` its max_tokens.
-        concurrency: calls to the server at a time at most.
-        ledger: file of the server's answers; beside out_dir by default.
+        judge: a server that gives every story a score, the part ``judge`` of the reward; weigh it in ``weights``.
+        concurrency: calls to a server at a time at most.
+        ledger: file of the servers' answers; beside out_dir by default.
         val_share: share of the requests that go to validation.
         seed: of sampling, split and fields shown.
         overwrite: move a folder made with other settings aside instead of refusing.
@@ -162,12 +133,9 @@ def sample_pairs(
         "form": rules.form, **rules.settings(), **asking, "world_length": world_length, **decoding, "val_share": val_share,
         **later, **({"keep_samples": True} if keep_samples else {}),
     }  # fmt: skip
-    require(settings)
-    surprising = SURPRISE in (*rules.weights, *rules.kept)
-    if surprising and endpoint:
-        raise UserError("sample_pairs: surprise needs the checkpoint's own samples; an endpoint does not say it")
-    server = _server(endpoint, temperature, top_k, max_new_tokens)
-    settings |= {"endpoint": server.identity()} if server else {}
+    require({**settings, "concurrency": concurrency})
+    server, judging = _endpoints(rules, endpoint, judge, decoding)
+    settings |= {name: one.identity() for name, one in (("endpoint", server), ("judge", judging)) if one}
 
     def wanted() -> Iterator[Request | None]:
         return requests(source, **asking, **later, length=world_length)  # type: ignore[arg-type]
@@ -185,21 +153,21 @@ def sample_pairs(
             held_out.write(stage.folder, wanted(), val_share, seed)
             with contextlib.ExitStack() as opened:
                 keep = opened.enter_context(kept(stage.folder, keep_samples))
-                if server:
-                    from litgpt_zh.preference.served import Served
-
-                    book = ledger or Path(out_dir).with_name(Path(out_dir).name + ".ledger")
-                    served = opened.enter_context(Served(server, book, concurrency))
+                book = ledger or Path(out_dir).with_name(Path(out_dir).name + ".ledger")
+                served, judged = _calls(opened, server, judging, book, concurrency)
+                how = {**decoding, "batch_size": batch_size, "logprobs": SURPRISE in rules.parts or keep_samples}
 
                 def answer(chunk: list[Request | None], first: int) -> list[Answered]:
-                    if server:
-                        return keep(first, _asked(chunk, loaded, first, rules, served))
-                    how = {**decoding, "batch_size": batch_size, "logprobs": surprising or keep_samples}
-                    return keep(first, _answered(chunk, loaded, seed, first, rules, how))
+                    if served:
+                        found = of_server(chunk, loaded, first, samples, served)
+                    else:
+                        found = of_checkpoint(chunk, loaded, seed, first, samples, how)
+                    return keep(first, scored(judged.judged(found) if judged else found, rules))
 
                 fill(stage, loaded, wanted(), answer, rules, count)
-                if server:
-                    stage.counts["troubles"] = served.troubles
+                for name, calls in (("troubles", served), ("judge_troubles", judged)):
+                    if calls:
+                        stage.counts[name] = calls.troubles
     print(f"{out_dir}: {summary(stage.counts)}; yield {stage.counts['yield']:.1%} of the requests")
     return stage.manifest
 
@@ -215,13 +183,17 @@ def require(settings: dict[str, Any]) -> None:
     kept = [*settings.get("no_worse", ()), *settings.get("balanced", ())]
     if unknown := sorted(set(kept) - set(NAMES)):
         raise UserError(f"sample_pairs: there is no part {unknown[0]} of the reward; choose from {', '.join(NAMES)}")
-    if settings["kind"] == "classic" and SURPRISE in (*settings["weights"], *kept):
-        raise UserError("sample_pairs: surprise compares samples of the model; --kind classic has a story on one side")
+    for part in KNOWN:
+        if settings["kind"] == "classic" and part in (*settings["weights"], *kept):
+            raise UserError(
+                f"sample_pairs: {part} compares samples of the model; --kind classic has a story on one side"
+            )
     require_shares("prompt_fields", settings.get("fields"))
     low_samples = 1 if settings["kind"] == "classic" else 2
     for name, low, high in (
         ("count", 2, 10**9), ("samples", low_samples, 1024), ("margin", 1e-9, 1), ("pairs_per_prompt", 1, 2),
         ("length_ratio", 1e-6, 1), ("temperature", 1e-6, 10), ("skip", 0, 10**12),
+        ("concurrency", 1, 2000),
     ):  # fmt: skip
         if name in settings and not low <= settings[name] <= high:
             raise UserError(f"sample_pairs: --{name} {settings[name]} is out of range, use {low} to {high}")
@@ -262,93 +234,44 @@ def fill(
     refuse_empty(stage.counts, settings)
 
 
-def _answered(
-    chunk: Sequence[Request | None], loaded: Loaded, seed: int, first: int, rules: Rules, decoding: dict[str, Any]
-) -> list[Answered]:
-    """Each request with its prompt's ids and its scored samples, or why it is left out; in order."""
-    from litgpt_zh.generate.batch import generate
-
-    prompts = {n: loaded.encode(request.prompt) for n, request in enumerate(chunk) if request}
-    kept = {n: ids for n, ids in prompts.items() if len(ids) + ROOM <= loaded.model.max_seq_length}
-    answers = iter(
-        generate(
-            loaded.model,
-            [ids for ids in kept.values() for _ in range(rules.samples)],
-            stop_ids=(loaded.eos_id,),
-            seed=[_seed(seed, first + n, k) for n in kept for k in range(rules.samples)],
-            **decoding,
-        )
-    )
-    results: list[Answered] = []
-    for n, request in enumerate(chunk):
-        if request is None:
-            results.append("nothing is asked")
-        elif n not in kept:
-            results.append("prompt too long")
-        else:
-            scored = [
-                score(request, a.ids, a.finished, loaded, rules, surprise(a.logprobs) if a.logprobs else None)
-                for a in islice(answers, rules.samples)
-            ]
-            results.append((request, kept[n], scored))
-    return results
-
-
-def _server(endpoint: Endpoint | None, temperature: float, top_k: int | None, most: int | None) -> Endpoint | None:
-    """The endpoint as it will be asked."""
+def _endpoints(
+    rules: Rules, endpoint: Endpoint | None, judge: Endpoint | None, decoding: dict[str, Any]
+) -> tuple[Endpoint | None, Endpoint | None]:
+    """The endpoints as they will be asked: for samples, for scores."""
+    if rules.judged and judge is None:
+        raise UserError("sample_pairs: judge is weighed, but none is given; name it (--judge.base_url, --judge.model)")
+    if judge and not rules.judged:
+        raise UserError("sample_pairs: --judge has no weight; put judge into --weights, or leave --judge out")
+    try:
+        judge = judge.resolved() if judge else None
+    except UserError as error:
+        raise UserError(f"sample_pairs: --judge: {error}") from None
     if endpoint is None:
-        return None
-    if top_k is not None:
+        return None, judge
+    if SURPRISE in rules.parts:
+        raise UserError("sample_pairs: surprise needs the checkpoint's own samples; an endpoint does not say it")
+    if decoding["top_k"] is not None:
         raise UserError(
             "sample_pairs: leave out --top_k: not every server takes it; an endpoint is asked by temperature"
         )
-    return replace(endpoint, temperature=temperature, max_tokens=most or endpoint.max_tokens).resolved()
+    most = decoding["max_new_tokens"] or endpoint.max_tokens
+    return replace(endpoint, temperature=decoding["temperature"], max_tokens=most).resolved(), judge
 
 
-def _asked(chunk: Sequence[Request | None], loaded: Loaded, first: int, rules: Rules, served: Served) -> list[Answered]:
-    """As ``_answered``, from a server. A call that failed is an empty sample: it counts as a failure and is never paired."""
-    results: list[Answered] = []
-    for request, given in zip(chunk, served.answers(chunk, first, rules.samples), strict=True):
-        if request is None:
-            results.append("nothing is asked")
-            continue
-        prompt = loaded.encode(request.prompt)
-        if len(prompt) + ROOM > loaded.model.max_seq_length:
-            results.append("prompt too long")
-        elif not any(given):
-            results.append("the endpoint gave no answer")
-        else:
-            told = [
-                (one.text.strip(), one.finish == "stop" or not one.text.strip()) if one else ("", True) for one in given
-            ]
-            scored = [
-                score(request, loaded.encode(plain(text)) if text else [], end, loaded, rules) for text, end in told
-            ]
-            results.append((request, prompt, scored))
-    return results
+def _calls(
+    opened: contextlib.ExitStack, server: Endpoint | None, judge: Endpoint | None, ledger: Path, concurrency: int
+) -> tuple[Served | None, Judge | None]:
+    """The servers, ready to be asked, on one ledger; ``opened`` closes them."""
+    served = judging = None
+    if server:
+        from litgpt_zh.preference.served import Served
 
+        served = opened.enter_context(Served(server, ledger, concurrency))
+    if judge:
+        from litgpt_zh.preference.judge import Judge
 
-def _seed(seed: int, request: int, sample: int) -> int:
-    """The same sample in every run, whatever else is sampled."""
-    return xxhash.xxh3_64_intdigest(f"{seed}:{request}:{sample}".encode())
-
-
-def score(
-    request: Request,
-    ids: Sequence[int],
-    finished: bool,
-    loaded: Loaded,
-    rules: Rules,
-    surprised: float | None = None,
-) -> Scored:
-    """A sample with its reward; one with a failure has none (0)."""
-    text = loaded.tokenizer.processor.decode(list(ids), skip_special_tokens=False)
-    sample = Scored(tuple(ids), text, finished, 0.0)
-    if sample.failure:
-        return sample
-    parts = measure(request.asked, text, rules.weights | dict.fromkeys(rules.kept, 1.0), rules.band, surprised)
-    known = {} if surprised is None else {SURPRISE: surprised}
-    return Scored(sample.ids, text, finished, combine(parts, rules.weights), parts | known)
+        judging = opened.enter_context(Judge(judge, ledger, concurrency))
+    return served, judging
 
 
 def _paired(
@@ -362,14 +285,20 @@ def _paired(
 ) -> list[EncodedRecord] | str:
     """The pairs of a request, or why it has none; counts what was seen."""
     _count(seen, "sample_reward", [f"{s.reward:.1f}" for s in samples])
-    _count(seen, "sample_failure", [s.failure or "none" for s in samples])
+    failures = [s.failure or "none" for s in samples]
+    _count(seen, "sample_failure", failures)
+    if rules.judged:
+        scores = [1 + s.parts[JUDGE] * (BEST - 1) for s in samples if JUDGE in s.parts]
+        _count(seen, "judge_score", [f"{found:.0f}" for found in scores])
+        if NO_SCORE in failures and len(scores) < 2:
+            return "the judge gave no score"
     if rules.kind == "graded":
         return _graded(request, prompt, samples, loaded, rules, seen)
     most, ratio = rules.pairs_per_prompt, rules.length_ratio
     if rules.kind == "classic":
         if not request.story:
             return "record without a story"
-        story = score(request, loaded.encode(request.story), True, loaded, rules)
+        story = score(request, sampled(loaded, loaded.encode(request.story), True), rules)
         rejected, reason = classic(story, samples, most=most, length_ratio=ratio)
         pairs = [(story, samples[n]) for n in rejected]
     else:

@@ -1,9 +1,9 @@
 """All samples of a run of ``sample_pairs``, kept in ``samples.jsonl``: sampled once, paired or picked from in many ways.
 
 One line a request, in their order: ``asked`` (the constraints), ``story`` (the record's own), ``group``, ``prompt`` (ids), and
-``samples``: ``reward`` (under the weights of that run), ``finished``, ``text``, ``ids``, ``surprise`` (of those without a
-failure, where the model here wrote them). A request without samples has
-``left_out`` with the reason instead.
+``samples``: ``reward`` (under the weights of that run), ``finished``, ``text``, ``ids``, and of those without a failure
+``surprise`` (where the model here wrote them) and ``judge`` (where it gave a score; where it was to give one and did not,
+``scored`` is false). A request without samples has ``left_out`` with the reason instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import IO, Any
 from litgpt_zh.constraints import Constraints
 from litgpt_zh.preference.choose import Scored
 from litgpt_zh.preference.requests import Request
-from litgpt_zh.preference.rewards import SURPRISE
+from litgpt_zh.preference.rewards import KNOWN
 from litgpt_zh.prompts import chat_prompt, story_request
 from litgpt_zh.stage import UserError
 
@@ -73,7 +73,8 @@ def _line(answer: Answered) -> dict[str, Any]:
         "prompt": prompt,
         "samples": [
             {"reward": round(s.reward, 4), "finished": s.finished, "text": s.text, "ids": s.ids}
-            | ({SURPRISE: s.parts[SURPRISE]} if SURPRISE in s.parts else {})
+            | {name: s.parts[name] for name in KNOWN if name in s.parts}
+            | ({} if s.scored else {"scored": False})
             for s in samples
         ],
     }
@@ -98,7 +99,14 @@ def _answered(found: dict[str, Any]) -> Answered:
     asked = Constraints.of(found["asked"])
     request = Request(asked, chat_prompt([("user", story_request(asked))]), found["story"], found["group"])
     samples = [
-        Scored(tuple(s["ids"]), s["text"], s["finished"], s["reward"], {SURPRISE: s[SURPRISE]} if SURPRISE in s else {})
+        Scored(
+            tuple(s["ids"]),
+            s["text"],
+            s["finished"],
+            s["reward"],
+            {name: s[name] for name in KNOWN if name in s},
+            s.get("scored", True),
+        )
         for s in found["samples"]
     ]
     return request, found["prompt"], samples

@@ -15,7 +15,7 @@ from litgpt_zh.translate.glossary import occurring
 from litgpt_zh.translate.ledger import Answer
 from litgpt_zh.translate.prompts import Country, Messages, Style
 from litgpt_zh.translate.read import Item
-from litgpt_zh.translate.reply import Parts, ReplyError, grade_in, parse_reply, spoken
+from litgpt_zh.translate.reply import Parts, ReplyError, grade_in, parse_reply, schema, spoken
 from litgpt_zh.translate.validate import Problem, problems, salvage, settle_sentence
 
 Mode = Literal["constraints", "once", "reflect", "auto"]
@@ -112,7 +112,7 @@ class _Walk:
     async def _refine(self, draft: prompts.Build, answer: Answer, complaints: Sequence[str]) -> None:
         source, country = self._source(), self.plan.country
         review = prompts.reflect(source, answer.text, complaints, country)
-        said = await self._ask("reflect", self.plan.refine, Ask(lambda style: review, (), self.attempt))
+        said = await self._ask("reflect", self.plan.refine, Ask(lambda style: review, None, self.attempt))
         criticism = said.text.strip()
         if not complaints and re.fullmatch(r"(?i)[\W_]*(ok)?[\W_]*", criticism):
             return
@@ -130,7 +130,7 @@ class _Walk:
 
         With ``until_valid`` false, parts that can be read are enough.
         """
-        ask = Ask(build, self.keys, self.attempt)
+        ask = Ask(build, schema(self.keys), self.attempt)
         while True:
             answer = await self._ask(step, client, ask)
             parts, found = self._read(answer)
@@ -141,18 +141,11 @@ class _Walk:
             if not found or (parts and not until_valid) or not self._repairs:
                 return answer
             self._repairs -= 1
-            step, ask = "repair", self._again(ask, build, answer, found)
-
-    def _again(self, ask: Ask, build: prompts.Build, answer: Answer, found: Sequence[Problem]) -> Ask:
-        rules = {problem.rule for problem in found}
-        if rules & {"cut", "refused", "nothing"}:
-            return Ask(build, self.keys, ask.attempt + 1, ask.roomy or "cut" in rules)
-        texts = [problem.text for problem in found]
-        return Ask(lambda style: prompts.repair(build(style), answer.text, texts), self.keys, ask.attempt + 1)
+            step, ask = "repair", again(ask, build, answer, found)
 
     def _read(self, answer: Answer) -> tuple[Parts | None, list[Problem]]:
         self.raw = answer.text
-        found = _unusable(answer)
+        found = unusable(answer)
         parts = None
         if not found:
             try:
@@ -167,7 +160,7 @@ class _Walk:
         if not self.plan.judge:
             return True
         review = prompts.judge(self._source(), answer.text, self.plan.country)
-        said = await self._ask("judge", self.plan.refine, Ask(lambda style: review, (), self.attempt))
+        said = await self._ask("judge", self.plan.refine, Ask(lambda style: review, None, self.attempt))
         return (grade_in(said.text) or 0) >= GOOD
 
     async def _ask(self, step: str, client: Client, ask: Ask) -> Answer:
@@ -179,7 +172,24 @@ class _Walk:
         return prompts.pack({name: getattr(self.item, name) for name in self.keys if name != "words"})
 
 
-def _unusable(answer: Answer) -> list[Problem]:
+def again(ask: Ask, build: prompts.Build, answer: Answer, found: Sequence[Problem]) -> Ask:
+    """The request behind ``ask``: the same with more room where the answer was cut off, else with what is wrong with it.
+
+    Args:
+        ask: what was asked.
+        build: its messages when it was asked first.
+        answer: what it got.
+        found: what is wrong with that.
+    """
+    rules = {problem.rule for problem in found}
+    if rules & {"cut", "refused", "nothing"}:
+        return Ask(build, ask.schema, ask.attempt + 1, ask.roomy or "cut" in rules)
+    texts = [problem.text for problem in found]
+    return Ask(lambda style: prompts.repair(build(style), answer.text, texts), ask.schema, ask.attempt + 1)
+
+
+def unusable(answer: Answer) -> list[Problem]:
+    """Why an answer need not be read: it was cut off, refused or is empty."""
     if answer.finish == "length":
         return [Problem("cut", "the answer was cut off at max_tokens")]
     if answer.finish in ("content_filter", "refusal"):

@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,6 @@ from litgpt_zh.translate.faults import Trouble, of_body, of_error
 from litgpt_zh.translate.ledger import Answer, Ledger, call_key
 from litgpt_zh.translate.limits import Budget, Gate, Pace, Pause, within
 from litgpt_zh.translate.prompts import Build, Messages, Style
-from litgpt_zh.translate.reply import schema
 
 TRIES = 8
 """Attempts at one call; with the back-off the last comes a minute or two after the first."""
@@ -31,10 +30,10 @@ _WEAKER: dict[str, Style] = {"json_schema": "json_object", "json_object": "delim
 
 @dataclass(frozen=True)
 class Ask:
-    """One request. ``build`` gives the messages in the form of reply in force; ``keys`` are those of a typed reply."""
+    """One request. ``build`` gives the messages in the form of reply in force; ``schema`` is that of a typed reply."""
 
     build: Build
-    keys: Sequence[str] = ()
+    schema: Mapping[str, Any] | None = None
     attempt: int = 0
     roomy: bool = False
     """twice the room for the answer: the one before was cut off"""
@@ -248,10 +247,10 @@ class _Form:
         body: dict[str, Any] = {"model": endpoint.model, "messages": messages, self.limit: room}
         if self.temperature and endpoint.temperature is not None:
             body["temperature"] = endpoint.temperature
-        if ask.keys and self.style == "json_schema":
-            strict = {"name": "translation", "strict": True, "schema": schema(ask.keys)}
+        if ask.schema and self.style == "json_schema":
+            strict = {"name": "reply", "strict": True, "schema": ask.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": strict}
-        elif ask.keys and self.style == "json_object":
+        elif ask.schema and self.style == "json_object":
             body["response_format"] = {"type": "json_object"}
         return body
 

@@ -70,7 +70,12 @@ def parse_reply(text: str, item: Item, keys: Sequence[str], style: str) -> Parts
     )
 
 
-def _json(text: str, keys: Sequence[str]) -> dict[str, Any]:
+def read_object(text: str, keys: Sequence[str]) -> dict[str, Any]:
+    """The one JSON object that ``text`` is, in a code fence or not.
+
+    Raises:
+        ReplyError: it is something else, or its keys are not ``keys``.
+    """
     fenced = _FENCE.match(text)
     body = (fenced.group(1) if fenced else text).strip()
     if not body.startswith("{"):
@@ -83,6 +88,11 @@ def _json(text: str, keys: Sequence[str]) -> dict[str, Any]:
         raise ReplyError("there is text after the JSON object")
     if set(values) != set(keys):
         raise ReplyError(f"the keys must be exactly {', '.join(keys)}")
+    return values
+
+
+def _json(text: str, keys: Sequence[str]) -> dict[str, Any]:
+    values = read_object(text, keys)
     for name in keys:
         many = isinstance(values[name], list) and all(isinstance(word, str) for word in values[name])
         if not (many if name == "words" else isinstance(values[name], str)):
