@@ -38,7 +38,7 @@ class Scale:
     """Of preference optimisation on the model's own samples."""
     requests: int = 1000
     """New ones in each of these rounds."""
-    preference_lr: float = 1e-4
+    preference_lr: float = 8e-5
     preference_batch: int = 16
     score: int = 200
 
