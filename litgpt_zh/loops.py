@@ -122,9 +122,11 @@ def swapped(module: ModuleType, **parts: Any) -> Iterator[dict[str, Any]]:
 
 
 def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """``sys.excepthook``: a mistake of the user's (by our word or litgpt's) is one line; the rest keeps its traceback."""
+    """``sys.excepthook``: one line for a mistake of the user's (by our word or litgpt's) and for Ctrl-C, else a traceback."""
     ours = issubclass(kind, UserError)
     if ours or (issubclass(kind, FileNotFoundError) and str(error).startswith("checkpoint_dir")):
         print(f"litgpt-zh: {error}", file=sys.stderr)
+    elif issubclass(kind, KeyboardInterrupt):
+        print("\nstopped; with resume: auto the same command goes on from its last checkpoint", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)

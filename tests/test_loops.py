@@ -105,3 +105,12 @@ def test_a_misspelt_model_name_gets_suggestions() -> None:
         configs.require_name("zh-tinystory-44m")
     configs.require_name("zh-tinystories-2m")
     configs.require_name("pythia-14m")
+
+
+def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture) -> None:
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt as error:
+        loops._one_line(KeyboardInterrupt, error, error.__traceback__)
+    told = capsys.readouterr().err
+    assert "stopped" in told and "Traceback" not in told
