@@ -15,7 +15,7 @@ from litgpt_zh.serve.app import Service, as_json
 from litgpt_zh.serve.bodies import event
 from litgpt_zh.serve.errors import bad
 from litgpt_zh.serve.worker import Ticket
-from litgpt_zh.web.story import SIDES, Telling, Wish, read, telling
+from litgpt_zh.web.story import SIDES, Telling, Wish, example, read, telling
 from litgpt_zh.web.votes import FILE, Votes
 
 STATIC = Path(__file__).parent / "static"
@@ -55,6 +55,7 @@ class Page:
             app.router.add_get(f"/{path}", _sends(file.read_bytes(), kind))
             self.service.free.add(f"/{path}")
         app.router.add_get("/web/state", self._state)
+        app.router.add_get("/web/example", self._example)
         app.router.add_post("/web/stories", self._stories)
         app.router.add_post("/web/vote", self._vote)
         app.router.add_post("/web/pairs", self._pairs)
@@ -69,6 +70,9 @@ class Page:
             for name, loaded in self.service.models.items()
         ]  # fmt: skip
         return as_json({"models": models, "votes": self.votes.counts(), "file": str(self.votes.folder / FILE)})
+
+    async def _example(self, _: web.Request) -> web.Response:
+        return as_json(await asyncio.to_thread(example, secrets.randbits(40)))
 
     async def _stories(self, http: web.Request) -> web.StreamResponse:
         deadline = self.service.deadline()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from litgpt_zh.constraints import Constraints, check, parse
+from litgpt_zh.constraints import Constraints, check, parse, subset
 from litgpt_zh.generate.load import Loaded
 from litgpt_zh.generate.request import Request
 from litgpt_zh.prompts import asked, plain, story_request
@@ -79,6 +79,15 @@ def _text(given: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise bad(name, f"{name} must be a text")
     return value.strip()
+
+
+def example(seed: int) -> dict[str, Any]:
+    """A request of the story world as the page's fields show it: one that quickstart's models can follow, and never saw."""
+    from litgpt_zh.evaluate.stage import world_records
+    from litgpt_zh.scales import FEW, SHOWN
+
+    asked = subset(Constraints.of(world_records(4, seed, FEW)[0]), SHOWN, str(seed))
+    return asdict(asked) | {"words": "，".join(asked.words), "features": list(asked.features)}
 
 
 @dataclass

@@ -40,13 +40,13 @@ class Refusal extends Error {
 Alpine.data("page", () => ({
   language: localStorage.getItem("language") || (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en"),
   locked: false, key: sessionStorage.getItem("key") || "", models: [], features: FEATURES, file: "", votes: {},
-  mode: "constraints", words: "", wanted: [], summary: "", sentence: "", text: "", shown: -1,
+  mode: "constraints", words: "", wanted: [], summary: "", sentence: "", text: words.texts[0],
   left: "", right: "", compare: false, blind: false, temperature: 0.7, length: "", seed: "",
   busy: false, problem: "", sides: [], pair: null, voted: null, hiding: false, exported: null, stopping: null,
 
   async init() {
     this.speak()
-    this.example()
+    Object.assign(this, words.example)
     await this.attempt(this.load)
   },
   get say() { return words[this.language] },
@@ -103,10 +103,20 @@ Alpine.data("page", () => ({
     }
   },
 
-  example() {
-    this.shown = (this.shown + 1) % words.examples.length
-    const { words: list, features, summary, sentence, text } = words.examples[this.shown]
-    Object.assign(this, { words: list, wanted: [...features], summary, sentence, text })
+  /** Another request: one that the story world makes, or the next of a few texts. */
+  async another() {
+    if (this.mode === "text") {
+      this.text = words.texts[(words.texts.indexOf(this.text) + 1) % words.texts.length]
+      return
+    }
+    await this.attempt(async () => {
+      const { features, ...rest } = await (await this.ask("web/example")).json()
+      Object.assign(this, rest, { wanted: features })
+    })
+  },
+  async next() {
+    await this.another()
+    if (!this.problem) await this.tell()
   },
   choose(feature) {
     this.wanted = this.wanted.includes(feature) ? this.wanted.filter((one) => one !== feature) : [...this.wanted, feature]
@@ -122,10 +132,16 @@ Alpine.data("page", () => ({
     const body = { models: names, mode: this.mode, ...asked, temperature: this.temperature, max_tokens: number(this.length), seed: number(this.seed) }
     this.sides = names.map((model) => ({ model, text: "", wanted: [], met: [], seed: null, finish: "", tokens: 0, started: performance.now(), seconds: 0 }))
     Object.assign(this, { busy: true, pair: null, voted: null, hiding: this.compare && this.blind, stopping: new AbortController() })
+    this.$nextTick(() => this.reveal())
     await this.attempt(() => this.read(body))
     for (const side of this.sides) side.finish ||= "stopped"
     if (this.problem && this.sides.every((side) => !side.text)) this.sides = []
     this.busy = false
+  },
+  /** On a small screen the stories are below what was just pressed. */
+  reveal() {
+    const place = document.getElementById("stories")
+    if (place.getBoundingClientRect().top > innerHeight * 0.7) place.scrollIntoView({ behavior: "smooth", block: "start" })
   },
   halt() { this.stopping.abort() },
   async read(body) {
