@@ -23,7 +23,8 @@ FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --no-default-browser-check "
     "--disable-background-networking --disable-component-update --disable-sync --disable-extensions --hide-scrollbars "
     "--remote-debugging-port=0 --no-proxy-server"
-).split()
+).split() + ["--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
+"""The last one: as on a machine without internet."""
 
 
 def chromium() -> str | None:
