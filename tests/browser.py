@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import ctypes
 import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -72,11 +74,11 @@ class Tab:
         assert "exceptionDetails" not in result, (script, result["exceptionDetails"])
         return result["result"].get("value")
 
-    async def until(self, script: str) -> Any:
+    async def until(self, script: str) -> None:
         """Wait for an expression to be true."""
         for _ in range(1200):
-            if value := await self.see(script):
-                return value
+            if await self.see(f"Boolean({script})"):
+                return
             await asyncio.sleep(0.05)
         raise AssertionError(f"never true: {script}; the page says: {await self.see('document.body.innerText')}")
 
@@ -145,6 +147,7 @@ async def browsing(**look: Any) -> AsyncIterator[Tab]:
         process = subprocess.Popen(
             [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            preexec_fn=_ends_with_us,
         )  # fmt: skip
         try:
             async with aiohttp.ClientSession() as http, http.ws_connect(
@@ -167,6 +170,12 @@ async def browsing(**look: Any) -> AsyncIterator[Tab]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _ends_with_us() -> None:
+    """On Linux a killed test takes its browser along."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 async def _address(file: Path, process: subprocess.Popen[bytes]) -> str:

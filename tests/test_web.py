@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run: two tuned models and a pretrained one."""
     run = tmp_path_factory.mktemp("run")
     write_letters(run / "sft" / "final")
-    write_checkpoint(run / "dpo" / "final", instruct=True, seed=1)
+    write_checkpoint(run / "dpo" / "final", instruct=True, seed=1, block_size=256)
     write_checkpoint(run / "pretrain" / "final", seed=2)
     return run
 
