@@ -21,11 +21,12 @@ from typing import Any
 import aiohttp
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --no-default-browser-check "
-    "--disable-background-networking --disable-component-update --disable-sync --disable-extensions --hide-scrollbars "
-    "--remote-debugging-port=0 --no-proxy-server"
-).split() + ["--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
+FLAGS = [
+    *"--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --no-default-browser-check \
+--disable-background-networking --disable-component-update --disable-sync --disable-extensions --hide-scrollbars \
+--remote-debugging-port=0 --no-proxy-server".split(),
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+]
 """The last one: as on a machine without internet."""
 
 
@@ -101,12 +102,15 @@ class Tab:
 
     async def fill(self, selector: str, text: str) -> None:
         """Put ``text`` in the place of what a field holds."""
+        await self.until(f"document.querySelector({selector!r}).offsetParent")
         await self.see(f"(() => {{ const it = document.querySelector({selector!r}); it.focus(); it.select() }})()")
         if text:
             await self.send("Input.insertText", text=text)
         else:
             for kind in ("keyDown", "keyUp"):
-                await self.send("Input.dispatchKeyEvent", type=kind, key="Delete", code="Delete", windowsVirtualKeyCode=46)
+                await self.send(
+                    "Input.dispatchKeyEvent", type=kind, key="Delete", code="Delete", windowsVirtualKeyCode=46
+                )
 
     async def select(self, selector: str, value: str) -> None:
         """Choose from a list."""
@@ -150,9 +154,12 @@ async def browsing(**look: Any) -> AsyncIterator[Tab]:
             preexec_fn=_ends_with_us,
         )  # fmt: skip
         try:
-            async with aiohttp.ClientSession() as http, http.ws_connect(
-                await _address(Path(profile) / "DevToolsActivePort", process), max_msg_size=1 << 28, heartbeat=None
-            ) as line:
+            async with (
+                aiohttp.ClientSession() as http,
+                http.ws_connect(
+                    await _address(Path(profile) / "DevToolsActivePort", process), max_msg_size=1 << 28, heartbeat=None
+                ) as line,
+            ):
                 await line.send_json({"id": 0, "method": "Target.getTargets"})
                 targets = (await line.receive_json())["result"]["targetInfos"]
                 page = next(target["targetId"] for target in targets if target["type"] == "page")

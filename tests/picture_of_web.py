@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -29,7 +30,6 @@ async def take(root: str, file: Path) -> None:
         await tab.see("document.querySelector('details').open = false")
         await tab.click("#tell")
         await tab.until("document.querySelector('#vote').offsetParent")
-        await tab.see("document.querySelector('.export').hidden = document.querySelector('footer').hidden = true")
         await asyncio.sleep(1.5)  # the last word's light goes down
         await tab.see("scrollTo(0, 0)")
         await tab.picture(file)
@@ -37,8 +37,10 @@ async def take(root: str, file: Path) -> None:
 
 def main(run: Path, file: Path) -> None:
     models = {name: load(folder, device="cpu") for name, folder in named(checkpoints(run)).items()}
-    with tempfile.TemporaryDirectory() as votes:
-        page = Page(Service(models, Limits(4, 4)), Votes(Path(votes)))
+    file = file.resolve()
+    with tempfile.TemporaryDirectory() as home:
+        os.chdir(home)
+        page = Page(Service(models, Limits(4, 4)), Votes(Path("data/votes")))
         with listening(page.app()) as root:
             asyncio.run(take(root, file))
 

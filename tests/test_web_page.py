@@ -91,7 +91,9 @@ def test_a_person_opens_it_presses_one_button_compares_votes_and_exports(root: s
             shown = await stories(tab)
             assert len(shown) == 2
             for side in shown:
-                assert side["pieces"] == [list(one) for one in highlighted(side["text"], ["小", "兔", "子", "在", "草地", "龙"])]
+                assert side["pieces"] == [
+                    list(one) for one in highlighted(side["text"], ["小", "兔", "子", "在", "草地", "龙"])
+                ]
                 assert ["✗ 龙", "no"] in side["chips"]
                 for word in "小兔子在":
                     assert ([f"✓ {word}", "yes"] if word in side["text"] else [f"✗ {word}", "no"]) in side["chips"]
@@ -130,7 +132,10 @@ def test_it_grows_lights_up_while_it_grows_and_stops(root: str) -> None:
             await tab.until(ENDED)
             assert "停下了" in await tab.text(".end")
             assert ["✗ 龙", "no"] in (await stories(tab))[0]["chips"]
-            assert await tab.text("#problem") == "" and await tab.see("document.querySelector('#vote').offsetParent") is None
+            assert (
+                await tab.text("#problem") == ""
+                and await tab.see("document.querySelector('#vote').offsetParent") is None
+            )
             Unhurried.pause = 0.0
             await tab.click("#tell")
             await tab.until(ENDED + " && !document.querySelector('.end').innerText.includes('停下了')")

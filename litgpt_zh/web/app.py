@@ -83,7 +83,9 @@ class Page:
         try:
             for side in sides:
                 tickets.append(self.service.workers[side.model].submit([side.request]))
-            return await self.service.stream(http, lambda response: self._tell(response, wish, sides, tickets), deadline)
+            return await self.service.stream(
+                http, lambda response: self._tell(response, wish, sides, tickets), deadline
+            )
         finally:
             for side, ticket in zip(sides, tickets, strict=False):
                 self.service.workers[side.model].release(ticket)
@@ -96,7 +98,10 @@ class Page:
                 await response.write(event(news))
 
         await _together(
-            [_grow(number, side, ticket, write) for number, (side, ticket) in enumerate(zip(sides, tickets, strict=True))]
+            [
+                _grow(number, side, ticket, write)
+                for number, (side, ticket) in enumerate(zip(sides, tickets, strict=True))
+            ]
         )
         if len(sides) == 2:
             comparison = {

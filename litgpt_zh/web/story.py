@@ -51,7 +51,7 @@ def read(body: Mapping[str, Any]) -> Wish:
     seed = given.get("seed", secrets.randbits(31))
     if type(seed) is not int or not 0 <= seed < 2**53 - 1:  # what a browser counts exactly
         raise bad("seed", "seed must be a whole number from 0 to 9007199254740990")
-    settings = {name: given[name] for name in ("temperature", "max_tokens") if name in given}
+    settings: dict[str, Any] = {name: given[name] for name in ("temperature", "max_tokens") if name in given}
     request, constraints = _request(given)
     return Wish(tuple(models), request, constraints, settings, seed)
 

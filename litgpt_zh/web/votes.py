@@ -66,7 +66,9 @@ class Votes:
         if choice not in CHOICES:
             raise bad("vote", f"vote must be one of {', '.join(CHOICES)}")
         if not isinstance(name, str) or name not in self._open:
-            raise ApiError(404, "these two stories are not known (any more); let them be told again", code="unknown_pair")
+            raise ApiError(
+                404, "these two stories are not known (any more); let them be told again", code="unknown_pair"
+            )
         vote = {"id": name, "vote": choice, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")} | self._open[name]
         try:
             append(self.file, vote)
@@ -167,4 +169,6 @@ def append(file: Path, value: dict[str, Any]) -> None:
 
 
 def _not_written(file: Path, error: OSError) -> ApiError:
-    return ApiError(500, f"{file}: cannot be written ({error.strerror or error})", type="server_error", code="not_written")
+    return ApiError(
+        500, f"{file}: cannot be written ({error.strerror or error})", type="server_error", code="not_written"
+    )
