@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUICK
+from conftest import QUICK, run
 from serving import listening
 from tiny_checkpoint import write_checkpoint, write_letters
 
@@ -266,7 +266,12 @@ def test_from_votes_to_pairs(root: str, votes: Votes, folder: Path, tmp_path: Pa
     )  # fmt: skip
     assert manifest.counts["kept"] == len(expected) and not manifest.counts["dropped"]
     assert manifest.counts["train"] and manifest.counts["val"]
-    assert options["--out_dir"] in train and "finetune_full" in train
+    program, *rest = train.split()
+    parsed = run(program, *rest, "--print_config", cwd=Path(__file__).parent.parent)
+    assert parsed.returncode == 0 and f"checkpoint_dir: {folder / 'sft' / 'final'}" in parsed.stdout, parsed.stderr[
+        -2000:
+    ]
+    assert f"pairs_dir: {options['--out_dir']}" in parsed.stdout
 
 
 def test_the_last_vote_on_two_stories_counts(root: str, votes: Votes) -> None:

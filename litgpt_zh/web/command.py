@@ -17,7 +17,8 @@ def web(
     queue: int = 64,
     timeout: float = 300.0,
 ) -> None:
-    """Open a page where checkpoints tell stories: http://127.0.0.1:8008, Chinese and English, no internet needed.
+    """Open a page at http://127.0.0.1:8008 where checkpoints tell stories: required words light up as they come, two models
+    answer side by side with the same seed, and votes become preference pairs. Chinese and English, no internet needed.
 
     Say which words, features, summary and sentence a story must have, or write anything; the story comes character by
     character, and what it has of them lights up. Two models side by side answer the same request with the same seed; vote
@@ -33,7 +34,8 @@ def web(
     key, put it into the environment variable LITGPT_ZH_API_KEY; the page asks for it.
 
     Args:
-        checkpoint_dir: a checkpoint folder, a folder of a run with STAGE/final in it, a list of folders, or name: folder pairs.
+        checkpoint_dir: a checkpoint folder; a run's folder such as runs/quickstart, with STAGE/final in it; a list of folders,
+            '[out/sft/final, out/dpo/final]'; or name: folder pairs.
         votes_dir: the folder that keeps the votes; those of earlier days count on.
         host: address to listen at; by default this machine alone can connect. 0.0.0.0 opens it to the network.
         port: 0 takes a free one.

@@ -124,8 +124,8 @@ class Votes:
         ids = self.folder.with_name(self.folder.name + "-pairs")
         make = ["litgpt-zh", "pairs", "--source", self.folder / PAIRS, "--tokenizer_dir", checkpoint, "--out_dir", ids]
         make += ["--block_size", block_size, "--val_share", share, "--overwrite", "true"]
-        train = ["litgpt", "finetune_full", "--config", "recipes/dpo.yaml", "--checkpoint_dir", checkpoint]
-        train += ["--data.init_args.pairs_dir", ids]
+        train = ["litgpt", "finetune_full", "--config", "recipes/dpo.yaml", checkpoint]
+        train += ["--data.init_args.pairs_dir", ids, "--out_dir", f"out/{self.folder.name}-dpo"]
         return [shlex.join(map(str, command)) for command in (make, train)]
 
 

@@ -141,7 +141,7 @@ Alpine.data("page", () => ({
   /** On a small screen the stories are below what was just pressed. */
   reveal() {
     const place = document.getElementById("stories")
-    if (place.getBoundingClientRect().top > innerHeight * 0.7) place.scrollIntoView({ behavior: "smooth", block: "start" })
+    if (place.getBoundingClientRect().top > innerHeight * 0.55) place.scrollIntoView({ behavior: "smooth", block: "start" })
   },
   halt() { this.stopping.abort() },
   async read(body) {
