@@ -91,6 +91,9 @@ class Tab:
         """With the mouse, in the middle of it, so that it must be there and in sight."""
         place = f"document.querySelector({selector!r})"
         await self.until(f"{place} && {place}.offsetParent !== null")
+        await self.see(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+        )  # all is in place
         x, y, hit = await self.see(
             f"(() => {{ const it = {place}; it.scrollIntoView({{block: 'center', behavior: 'instant'}}); const box = it.getBoundingClientRect();"
             "const x = box.x + box.width / 2, y = box.y + box.height / 2;"

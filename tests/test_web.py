@@ -118,6 +118,7 @@ def test_it_is_what_the_openai_endpoint_says(root: str) -> None:
     body = {"model": "甲", "messages": [{"role": "user", "content": request}], "seed": 5, "temperature": 1.0}
     _, data, _ = ask(root, "/v1/chat/completions", body)
     assert grown(told(root))["text"] == json.loads(data)["choices"][0]["message"]["content"]
+    assert [model["id"] for model in json.loads(ask(root, "/v1/models")[1])["data"]] == ["甲", "乙", "丙"]
     assert grown(told(root, max_tokens=3))["finish"] == "length"
     assert grown(told(root, max_tokens=100_000))["text"] == grown(told(root))["text"]  # the block is the limit
 
