@@ -260,9 +260,11 @@ def test_names_can_be_hidden_until_the_vote(root: str, votes: Votes) -> None:
             orders = set()
             for _ in range(12):
                 count = len(list(votes.read()))
+                hidden = "[...document.querySelectorAll('.who')].every(e => e.innerText.includes('揭晓'))"
                 await tab.click("#tell")
+                await tab.until(f"document.querySelector('.who') && {hidden}")
                 await tab.until(ENDED + " && document.querySelector('#vote').offsetParent")
-                assert await tab.see("[...document.querySelectorAll('.who')].every(e => e.innerText.includes('揭晓'))")
+                assert await tab.see(hidden)
                 await tab.click("#vote-left")
                 await tab.until("[...document.querySelectorAll('.who')].every(e => !e.innerText.includes('揭晓'))")
                 vote = list(votes.read())[count]
