@@ -17,6 +17,7 @@ online       litgpt-zh online                                 recipes/online.yam
 sweep        litgpt-zh sweep                                  recipes/sweep.yaml       docs/sweep.md
 export       litgpt-zh export, litgpt-zh export_gguf          recipes/export.yaml      docs/export.md
 serve        litgpt-zh serve                                  recipes/serve.yaml       docs/serve.md
+web          litgpt-zh web                                    recipes/web.yaml         docs/web.md
 ===========  ===============================================  =======================  ==================
 
 Nothing heavy is imported here; ``litgpt_zh.configs`` registers the model family when imported.

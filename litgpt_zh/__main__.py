@@ -28,6 +28,7 @@ OURS = {
     "chosen": ("litgpt_zh.preference.control:chosen", "the better side of pairs -> records for SFT"),
     "chat": ("litgpt_zh.generate.chat:chat", "talk to a checkpoint; Chinese streams whole"),
     "serve": ("litgpt_zh.serve.command:serve", "an OpenAI-compatible endpoint; requests are answered together"),
+    "web": ("litgpt_zh.web.command:web", "a page in the browser: stories, two models side by side, votes -> pairs"),
     "evaluate_stories": ("litgpt_zh.evaluate.stage:evaluate_stories", "does the model do what it is asked? score card"),
     "export": ("litgpt_zh.export.stage:export", "checkpoint -> folder for transformers and the hub, with a model card"),
     "export_gguf": ("litgpt_zh.export.llamacpp:export_gguf", "checkpoint -> GGUF and Modelfile for llama.cpp, ollama"),

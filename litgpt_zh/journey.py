@@ -224,7 +224,8 @@ def _finish(out_dir: Path) -> None:
     folders = {stage["name"]: out_dir / stage["folder"] for stage in record["stages"]}
     model = os.path.relpath(folders["online"])
     chat = f"litgpt-zh chat {model}"
-    record["next"] = [chat, f"litgpt chat {model}", f"litgpt-zh export {model} --out_dir out/hf", "docs/"]
+    web = f"litgpt-zh web {os.path.relpath(out_dir)}"
+    record["next"] = [chat, web, f"litgpt chat {model}", f"litgpt-zh export {model} --out_dir out/hf", "docs/"]
     write_text(out_dir / "run.json", json.dumps(record, ensure_ascii=False, indent=1))
     page = report(out_dir)
     _show_stories(folders["evaluate"])

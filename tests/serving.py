@@ -1,4 +1,4 @@
-"""``litgpt-zh serve`` inside a test: the real application on loopback, in a thread."""
+"""``litgpt-zh serve`` and ``web`` inside a test: the real application on loopback, in a thread."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aiohttp import web
 
 from litgpt_zh.generate.load import Loaded
 from litgpt_zh.serve.app import AccessLog, Limits, Service
+from litgpt_zh.serve.worker import Worker
 
 
 @dataclass
@@ -31,18 +32,31 @@ class Served:
     def root(self) -> str:
         return self.url.removesuffix("/v1")
 
+    @property
+    def worker(self) -> Worker:
+        """Of the only model."""
+        (worker,) = self.service.workers.values()
+        return worker
+
 
 @contextlib.contextmanager
 def serving(
     loaded: Loaded, limits: Limits | None = None, key: str | None = None, name: str = "tiny"
 ) -> Iterator[Served]:
     """The application with its worker, from the first request to the last."""
-    service = Service(loaded, name, limits or Limits(), key)
+    service = Service({name: loaded}, limits or Limits(), key)
+    with listening(service.app()) as root:
+        yield Served(root + "/v1", service)
+
+
+@contextlib.contextmanager
+def listening(app: web.Application) -> Iterator[str]:
+    """The address of an application, as long as it listens."""
     loop, started, ready = asyncio.new_event_loop(), threading.Event(), []
 
     async def start() -> web.AppRunner:
         runner = web.AppRunner(
-            service.app(), handler_cancellation=True, shutdown_timeout=1.0,
+            app, handler_cancellation=True, shutdown_timeout=1.0,
             access_log_class=AccessLog, access_log=logging.getLogger("litgpt_zh.serve"),
         )  # fmt: skip
         await runner.setup()
@@ -61,7 +75,7 @@ def serving(
     thread.start()
     assert started.wait(120)
     try:
-        yield Served(f"http://127.0.0.1:{ready[0].addresses[0][1]}/v1", service)
+        yield f"http://127.0.0.1:{ready[0].addresses[0][1]}"
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(120)

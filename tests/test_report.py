@@ -135,6 +135,12 @@ def fake_run(folder: Path) -> Path:
         for n, after, reasons in ((1, 0.85, []), (2, 0.86, ["repetition 0.0400 (at most 0.0350)"]))
     ]  # fmt: skip
     _json(folder / "online" / "final" / "manifest.json", _manifest("online", {"rounds": 2}, {"rounds": rounds}, 300.0))
+    seen = [
+        {"iter": n, "rewards/margins": 0.01 * n, "rewards/accuracies": 0.5, "val_rewards/margins": 0.005 * n, "val_guard_nll_rise": 0.001 * n}
+        for n in range(10, 60, 10)
+    ]  # fmt: skip
+    (folder / "online" / "round-1" / "train").mkdir(parents=True)
+    _lines(folder / "online" / "round-1" / "train" / "metrics.jsonl", seen)
     names = ["corpus", "tokenizer", "tokens", "pretrain", "sft-data", "sft", "online"]
     folders = {"pretrain": "pretrain/final", "online": "online/final"}
     stages = [
@@ -193,9 +199,14 @@ def test_whole_page(tmp_path, capsys):
         "30 分 04 秒",
         "1.710",
         "没有正常结束",
+        "字/词元 1.550",
+        "online/round-1",
+        "奖励之差",
+        "好的一边在前的比例",
+        "真实故事的损失变化",
     ):
         assert expected in page, expected
-    assert page.count("<svg") == 6 and "微批次" in page.split("<svg")[1]  # Chinese stays text inside the picture
+    assert page.count("<svg") == 9 and "微批次" in page.split("<svg")[1]  # Chinese stays text inside the picture
     assert "<mark>铲子</mark>" in page and "<script>" not in page and "&lt;script&gt;" in page and "<b>一一" not in page
     assert "不是 TinyStories" in page and "litgpt-zh chat" in page
     assert not re.search(r'(?:src|href)="(?!#)', page) and "@import" not in page  # nothing comes from elsewhere

@@ -269,7 +269,7 @@ def test_64_at_once_say_what_each_says_alone(served: Served, loaded: Loaded) -> 
         assert greedy == alone(loaded, texts[i], max_new_tokens=8 + i % 40).text
         settings: dict[str, Any] = dict(temperature=1.2, top_k=50, seed=[(i, 0)])
         assert sampled == alone(loaded, texts[i], max_new_tokens=8 + i % 40, **settings).text
-    assert served.service.worker.waiting == 0
+    assert served.worker.waiting == 0
 
 
 def test_they_are_answered_together(own: Loaded, held: type[Held]) -> None:
@@ -280,7 +280,7 @@ def test_they_are_answered_together(own: Loaded, held: type[Held]) -> None:
         ]
         for thread in threads:
             thread.start()
-        wait_for(lambda: served.service.worker.waiting == 8)
+        wait_for(lambda: served.worker.waiting == 8)
         time.sleep(0.1)  # the last ones reach the engine
         held.gate.release(12)  # two or three to read prompts, nine for the tokens of all
         for thread in threads:
@@ -385,7 +385,7 @@ def test_a_full_queue_says_so_and_empties(own: Loaded, held: type[Held]) -> None
         first: list[int] = []
         thread = threading.Thread(target=lambda: first.append(post(served, BODY | {"n": 2})[0]))
         thread.start()
-        wait_for(lambda: served.service.worker.waiting == 2)
+        wait_for(lambda: served.worker.waiting == 2)
         status, answer, headers = post(served, BODY | {"n": 2})
         assert (status, headers["Retry-After"], answer["error"]["code"]) == (429, "1", "rate_limit_exceeded")
         held.gate.release(10_000)
@@ -397,10 +397,10 @@ def test_time_is_limited(own: Loaded, held: type[Held]) -> None:
     with serving(own, Limits(seconds=0.3)) as served:
         status, answer, headers = post(served, BODY)
         assert (status, answer["error"]["code"], headers["x-should-retry"]) == (504, "timeout", "false")
-        assert served.service.worker.waiting == 0
+        assert served.worker.waiting == 0
         with client_of(served) as client, pytest.raises(openai.APIError, match=r"0\.3 seconds"):
             list(client.chat.completions.create(**BODY, stream=True))
-        wait_for(lambda: not served.service.worker._engine.busy)
+        wait_for(lambda: not served.worker._engine.busy)
         held.gate.release(10_000)
 
 
@@ -411,14 +411,14 @@ def test_a_client_that_leaves_takes_its_rows_along(own: Loaded, held: type[Held]
         data = json.dumps(BODY | {"stream": stream}).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
         line.sendall(head.encode() + b"\r\n\r\n" + data)
-        wait_for(lambda: served.service.worker.waiting == 1)
+        wait_for(lambda: served.worker.waiting == 1)
         held.gate.release(3)
         if stream:
             while b"content" not in line.recv(4096):
                 pass
         line.close()
-        wait_for(lambda: served.service.worker.waiting == 0)
-        wait_for(lambda: not served.service.worker._engine.busy)
+        wait_for(lambda: served.worker.waiting == 0)
+        wait_for(lambda: not served.worker._engine.busy)
         held.gate.release(10_000)
         assert post(served, BODY)[0] == 200
 

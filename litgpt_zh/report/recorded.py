@@ -11,6 +11,8 @@ from typing import Any, TypeGuard
 from litgpt_zh.stage import MANIFEST, UserError
 
 TRAININGS = ("pretrain", "sft")
+PREFERENCES = ("dpo", "dpo-lora", "online/round-*/train")
+"""Where trainings on preferences lie in a run."""
 _STAGE_FOLDERS = (
     "corpus",
     "tokenizer",
@@ -65,6 +67,8 @@ class Run:
     trainings: dict[str, Training]
     score: dict[str, Any] | None
     sweep: dict[str, Any] | None = None
+    preferences: dict[str, Training] = field(default_factory=dict)
+    """trainings on preferences, by their folder in the run"""
 
     def stage(self, name: str) -> Stage | None:
         return next((stage for stage in self.stages if stage.name == name), None)
@@ -97,7 +101,13 @@ def read_run(run_dir: Path) -> Run:
         raise UserError(
             f"{run_dir}: nothing recorded (no run.json, manifest.json, metrics.jsonl or score.json); run a stage"
         )
-    return Run(run_dir, info, stages, trainings, score, sweep)
+    return Run(run_dir, info, stages, trainings, score, sweep, _preferences(run_dir))
+
+
+def _preferences(run_dir: Path) -> dict[str, Training]:
+    folders = [folder for place in PREFERENCES for folder in sorted(run_dir.glob(place))]
+    found = {str(f.relative_to(run_dir)).removesuffix("/train"): Training(_lines(f / "metrics.jsonl")) for f in folders}
+    return {name: training for name, training in found.items() if training.metrics}
 
 
 def _found(run_dir: Path) -> list[dict[str, Any]]:

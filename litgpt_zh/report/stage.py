@@ -62,6 +62,7 @@ def render(run: Run, choice: str = "auto") -> str:
         sweep=_sweep(run, chosen),
         stages=[_row(stage, chosen) for stage in run.stages],
         curves=_curves(run, say),
+        preferences=[(name, _preference_plots(name, one, say)) for name, one in run.preferences.items()],
         timelines=_timelines(run, say),
         rates=_rates(_cards(run.score)),
         cards=[card.get("name") or say["model"] for card in _cards(run.score)],
@@ -102,7 +103,7 @@ def _tiles(run: Run, say: dict[str, str], chosen: str) -> list[tuple[str, str]]:
 
 def _row(stage: Stage, chosen: str) -> dict[str, Any]:
     """One stage for the table: counts with known names, one line per split, and every reason of a drop."""
-    lines = [("", _named(stage.counts, chosen))]
+    lines = [("", _named(stage.counts, chosen)), ("", _measured(stage.counts.get("measured"), chosen))]
     for key in ("train", "val"):
         if isinstance(stage.counts.get(key), dict):
             lines.append((words(chosen)[key], _named(stage.counts[key], chosen)))
@@ -125,6 +126,14 @@ def _named(counts: dict[str, Any], chosen: str) -> list[tuple[str, str]]:
         if isinstance(n, (int, float)) and not isinstance(n, bool)
     ]
     return [(label, number(n)) for label, n in plain if label]
+
+
+def _measured(figures: Any, chosen: str) -> list[tuple[str, str]]:
+    """What a tokenizer does with held-out text."""
+    found = figures if isinstance(figures, dict) else {}
+    forms = {"characters_per_token": "{:.3f}", "fragment_share": "{:.3%}", "level1_single": "{:.2%}"}
+    named = [(counted(key, chosen), form.format(found[key])) for key, form in forms.items() if key in found]
+    return [(label, text) for label, text in named if label]
 
 
 def _sweep(run: Run, chosen: str) -> dict[str, Any] | None:
@@ -159,6 +168,32 @@ def _plots(name: str, training: Training, say: dict[str, str]) -> list[str]:
         if filled := [curve for curve in curves if curve.x]:
             plots.append(draw(filled, x_label=say["iterations"], y_label=say[key], alt=f"{name}: {say[key]}"))
     return plots
+
+
+def _preference_plots(name: str, training: Training, say: dict[str, str]) -> list[str]:
+    """What the loss does to the pairs, and what the guards see of it."""
+    from litgpt_zh.report.plots import BLUE, ORANGE, Curve, draw
+
+    def pair(key: str) -> list[Curve]:
+        return [
+            Curve(say["train"], *training.series(key), colour=BLUE, smooth=True),
+            Curve(say["val"], *training.series(f"val_{key}"), colour=ORANGE, marks=True),
+        ]
+
+    def guard(key: str) -> list[Curve]:
+        return [Curve(say["val"], *training.series(f"val_guard_{key}"), colour=ORANGE, marks=True)]
+
+    lines = {
+        "margins": pair("rewards/margins"), "accuracies": pair("rewards/accuracies"),
+        "nll_rise": guard("nll_rise"), "guard_words": guard("words_all"), "guard_repetition": guard("repetition_4"),
+        "guard_length": guard("characters"),
+    }  # fmt: skip
+    kept = {key: [curve for curve in curves if curve.x] for key, curves in lines.items()}
+    return [
+        draw(curves, x_label=say["steps"], y_label=say[key], alt=f"{name}: {say[key]}")
+        for key, curves in kept.items()
+        if curves
+    ]
 
 
 def _timelines(run: Run, say: dict[str, str]) -> list[dict[str, Any]]:

@@ -33,6 +33,18 @@ _PAIRS: dict[str, tuple[str, str]] = {
     "learning_rate": ("学习率", "learning rate"),
     "throughput": ("每秒词元数", "tokens per second"),
     "iterations": ("微批次", "micro-batches"),
+    "steps": ("步", "steps"),
+    "preferences": ("偏好优化：边际与守卫", "Preference optimisation: margins and guards"),
+    "preferences_note": (
+        "边际往上，只说明两边分开了；模型变坏时它也往上。所以旁边是守卫量的：没见过的真故事变得多难，没见过的要求照做了多少，重复与长度。",
+        "A rising margin only says that the two sides part; it rises as well while a model gets worse. Beside it therefore what "
+        "the guards measure: how much less likely held-out true stories become, held-out requests met, repetition and length.",
+    ),
+    "margins": ("奖励之差（好的 − 差的）", "reward margin (chosen − rejected)"),
+    "accuracies": ("好的一边在前的比例", "share with the chosen side ahead"),
+    "guard_words": ("守卫：要求的词全部出现", "guard: all required words used"),
+    "guard_repetition": ("守卫：四字重复", "guard: repeated 4-grams"),
+    "guard_length": ("守卫：平均字数", "guard: mean characters"),
     "timeline": ("同一个提示，不同时刻", "One prompt, as training goes on"),
     "timeline_note": (
         "训练进行到不同比例时，模型对同一个提示的续写（贪心解码）。",
@@ -107,6 +119,10 @@ _COUNTS: dict[str, tuple[str, str]] = {
     "step_count": ("步", "steps"),
     "parameters": ("参数", "parameters"),
     "val_loss": ("验证损失", "validation loss"),
+    "entries": ("词表", "vocabulary"),
+    "characters_per_token": ("字/词元", "characters per token"),
+    "fragment_share": ("不成整字的词元", "tokens that are no whole character"),
+    "level1_single": ("一级汉字是一个词元的", "level 1 Hanzi that are one token"),
 }
 """Counts of manifests that the stages table shows; every manifest has more."""
 

@@ -10,7 +10,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,16 +44,19 @@ class Limits:
 
 
 class Service:
-    """One model behind HTTP. ``key``: what clients must show as a bearer token; None lets everybody in."""
+    """Models behind HTTP, by the names that clients give. ``key``: what they must show as a bearer token; None lets everybody in."""
 
-    def __init__(self, loaded: Loaded, name: str, limits: Limits, key: str | None = None) -> None:
-        self.loaded, self.name, self.limits = loaded, name, limits
+    def __init__(self, models: Mapping[str, Loaded], limits: Limits, key: str | None = None) -> None:
+        self.models, self.limits = dict(models), limits
+        self.workers: dict[str, Worker] = {}
+        """of each model, while the application lives"""
+        self.free = {"/health"}
+        """paths that ask for no key"""
         self._key = key.encode() if key else None
         self._created = int(time.time())
-        self._worker: Worker | None = None
 
     def app(self) -> web.Application:
-        """The application; its worker lives as long as it does."""
+        """The application; its workers live as long as it does."""
         app = web.Application(middlewares=[self._guarded], client_max_size=self.limits.body)
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/models", self._models)
@@ -63,18 +66,24 @@ class Service:
         app.cleanup_ctx.append(self._working)
         return app
 
-    @property
-    def worker(self) -> Worker:
-        assert self._worker is not None
-        return self._worker
+    def model(self, name: str) -> Loaded:
+        """
+        Raises:
+            ApiError: there is none of this name.
+        """
+        if name not in self.models:
+            raise unknown_model(name, self.models)
+        return self.models[name]
 
     async def _working(self, _: web.Application) -> Any:
-        def engine() -> Engine:
-            return Engine(self.loaded.model, self.loaded.tokenizer.processor, batch_size=self.limits.batch_size)
+        def engine(loaded: Loaded) -> Engine:
+            return Engine(loaded.model, loaded.tokenizer.processor, batch_size=self.limits.batch_size)
 
-        self._worker = Worker(engine, self.limits.batch_size + self.limits.queue)
+        most = self.limits.batch_size + self.limits.queue
+        for name, loaded in self.models.items():
+            self.workers[name] = Worker(functools.partial(engine, loaded), most)
         yield
-        await self._worker.close()
+        await asyncio.gather(*(worker.close() for worker in self.workers.values()))
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -90,7 +99,7 @@ class Service:
             return _refusal(_logged())
 
     def _admit(self, http: web.Request) -> None:
-        if self._key is None or http.path == "/health":
+        if self._key is None or http.path in self.free:
             return
         scheme, _, shown = http.headers.get("Authorization", "").partition(" ")
         right = hmac.compare_digest(shown.strip().encode("utf-8", "surrogateescape"), self._key)
@@ -111,15 +120,14 @@ class Service:
         return ApiError(error.status, error.reason)
 
     async def _health(self, _: web.Request) -> web.Response:
-        return _json({"status": "ok", "answers": self.worker.waiting})
+        return as_json({"status": "ok", "answers": sum(worker.waiting for worker in self.workers.values())})
 
     async def _models(self, _: web.Request) -> web.Response:
-        return _json(bodies.models(self.name, self._created))
+        return as_json(bodies.models(self.models, self._created))
 
     async def _model(self, http: web.Request) -> web.Response:
-        if http.match_info["name"] != self.name:
-            raise unknown_model(http.match_info["name"], self.name)
-        return _json(bodies.model(self.name, self._created))
+        self.model(http.match_info["name"])
+        return as_json(bodies.model(http.match_info["name"], self._created))
 
     async def _chat(self, http: web.Request) -> web.StreamResponse:
         return await self._answer(http, chat=True)
@@ -128,22 +136,30 @@ class Service:
         return await self._answer(http, chat=False)
 
     async def _answer(self, http: web.Request, *, chat: bool) -> web.StreamResponse:
-        deadline = asyncio.get_running_loop().time() + self.limits.seconds
-        ask = fields.read(fields.loads(await self._body(http)), chat=chat, most=self.limits.batch_size)
-        if ask.model != self.name:
-            raise unknown_model(ask.model, self.name)
-        asked = await asyncio.to_thread(requests, ask, self.loaded)  # a long text takes a while to be cut into tokens
-        ticket, form = self.worker.submit(asked), Form(chat, self.name, ask.include_usage)
+        deadline = self.deadline()
+        ask = fields.read(fields.loads(await self.body(http)), chat=chat, most=self.limits.batch_size)
+        loaded = self.model(ask.model)
+        asked = await asyncio.to_thread(requests, ask, loaded)  # a long text takes a while to be cut into tokens
+        worker, form = self.workers[ask.model], Form(chat, ask.model, ask.include_usage)
+        ticket = worker.submit(asked)
         try:
             if ask.stream:
-                return await self._stream(http, ticket, form, deadline)
+                return await self.stream(http, lambda response: _send(response, ticket, form), deadline)
             answers = await self._until(deadline, _whole(ticket))
         finally:
-            self.worker.release(ticket)
-        choices = [form.choice(i, answer, self.loaded.tokenizer.processor) for i, answer in enumerate(answers)]
-        return _json(form.whole(choices, _usage(ticket, answers)))
+            worker.release(ticket)
+        choices = [form.choice(i, answer, loaded.tokenizer.processor) for i, answer in enumerate(answers)]
+        return as_json(form.whole(choices, _usage(ticket, answers)))
 
-    async def _body(self, http: web.Request) -> bytes:
+    def deadline(self) -> float:
+        """When a request that comes now must be answered, in the event loop's time."""
+        return asyncio.get_running_loop().time() + self.limits.seconds
+
+    async def body(self, http: web.Request) -> bytes:
+        """
+        Raises:
+            ApiError: it is no JSON by its header, or did not arrive in time or whole.
+        """
         if http.content_type != "application/json":  # a web page elsewhere may send forms and plain text unasked
             raise ApiError(415, "the body must be JSON; send the header Content-Type: application/json")
         if http.content_length is not None and http.content_length > self.limits.body:
@@ -167,12 +183,13 @@ class Service:
         except asyncio.TimeoutError:
             raise too_slow(self.limits.seconds) from None
 
-    async def _stream(self, http: web.Request, ticket: Ticket, form: Form, deadline: float) -> web.StreamResponse:
+    async def stream(self, http: web.Request, send: Callable[[Any], Awaitable[None]], deadline: float) -> Any:
+        """Answer with the events that ``send`` writes to the response; what goes wrong then is an event, too."""
         headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(http)
         try:
-            await self._until(deadline, _send(response, ticket, form))
+            await self._until(deadline, send(response))
         except ConnectionError:
             response.force_close()
         except Exception as error:  # the status is sent already: an event tells it
@@ -216,7 +233,7 @@ def _usage(ticket: Ticket, answers: list[Answer]) -> dict[str, int]:
 
 
 def _refusal(error: ApiError) -> web.Response:
-    return _json(error.body(), status=error.status, headers=error.headers)
+    return as_json(error.body(), status=error.status, headers=error.headers)
 
 
 def _logged() -> ApiError:
@@ -225,7 +242,8 @@ def _logged() -> ApiError:
     return broken()
 
 
-def _json(value: dict[str, Any], **how: Any) -> web.Response:
+def as_json(value: dict[str, Any], **how: Any) -> web.Response:
+    """A JSON response with Hanzi as they are."""
     return web.json_response(value, dumps=functools.partial(json.dumps, ensure_ascii=False), **how)
 
 

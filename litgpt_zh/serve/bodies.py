@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,8 +88,8 @@ def usage(prompt_tokens: int, answers: Sequence[Answer]) -> dict[str, int]:
     return {"prompt_tokens": prompt_tokens, "completion_tokens": made, "total_tokens": prompt_tokens + made}
 
 
-def models(name: str, created: int) -> dict[str, Any]:
-    return {"object": "list", "data": [model(name, created)]}
+def models(names: Iterable[str], created: int) -> dict[str, Any]:
+    return {"object": "list", "data": [model(name, created) for name in names]}
 
 
 def model(name: str, created: int) -> dict[str, Any]:

@@ -53,21 +53,35 @@ def serve(
     Raises:
         UserError: the checkpoint cannot be loaded or not be batched, a setting is out of range, or the port is taken.
     """
-    for setting, value in {"batch_size": batch_size, "queue": queue, "timeout": timeout, "max_body": max_body}.items():
-        if value <= 0 and not (setting == "queue" and value == 0):
-            raise UserError(f"{setting} {value} is out of range, it must be above 0")
-    if not 0 <= port < 65536:
-        raise UserError(f"port {port} is out of range, it must be 0 to 65535")
+    require_ranges(port, batch_size=batch_size, queue=queue, timeout=timeout, max_body=max_body)
     from litgpt_zh.generate.load import load
     from litgpt_zh.serve.app import Limits, Service
 
     loaded = load(checkpoint_dir)
     _ = loaded.stop_ids  # refuses a tokenizer that names no end
+    called = name or loaded.config.name
+    service = Service({called: loaded}, Limits(batch_size, queue, timeout, max_body), key_for(host, port))
+    asyncio.run(listen(service.app(), host, port, f"{called} ({loaded.device}): ", "/v1"))
+
+
+def require_ranges(port: int, **above: float) -> None:
+    """
+    Raises:
+        UserError: a setting is out of range.
+    """
+    for setting, value in above.items():
+        if value <= 0 and not (setting == "queue" and value == 0):
+            raise UserError(f"{setting} {value} is out of range, it must be above 0")
+    if not 0 <= port < 65536:
+        raise UserError(f"port {port} is out of range, it must be 0 to 65535")
+
+
+def key_for(host: str, port: int) -> str | None:
+    """The key in the environment; warns where there is none and others reach ``host``."""
     key = os.environ.get(KEY) or None
     if not key and not is_loopback(host):
         print(f"anybody who reaches {host}:{port} may use this model; set {KEY} to ask for a key", file=sys.stderr)
-    service = Service(loaded, name or loaded.config.name, Limits(batch_size, queue, timeout, max_body), key)
-    asyncio.run(_run(service.app(), host, port, f"{service.name} ({loaded.device})"))
+    return key
 
 
 def is_loopback(host: str) -> bool:
@@ -78,8 +92,19 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-async def _run(app: web.Application, host: str, port: int, what: str) -> None:
-    """Listen until Ctrl-C or SIGTERM; a second Ctrl-C ends at once."""
+async def listen(app: web.Application, host: str, port: int, what: str, path: str) -> None:
+    """Listen until Ctrl-C or SIGTERM; a second Ctrl-C ends at once.
+
+    Args:
+        app: what answers.
+        host: address.
+        port: 0 takes a free one.
+        what: said before the address on the terminal.
+        path: said behind it.
+
+    Raises:
+        UserError: the address cannot be had.
+    """
     from aiohttp import web
 
     from litgpt_zh.serve.app import AccessLog
@@ -102,7 +127,7 @@ async def _run(app: web.Application, host: str, port: int, what: str) -> None:
             why = getattr(error, "strerror", None) or str(error)
             raise UserError(f"cannot listen at {host}:{port}: {why}; choose another --port or --host") from None
         shown = f"[{host}]" if ":" in host else host
-        print(f"{what}: http://{shown}:{runner.addresses[0][1]}/v1    Ctrl-C stops it", flush=True)
+        print(f"{what}http://{shown}:{runner.addresses[0][1]}{path}    Ctrl-C stops it", flush=True)
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -36,9 +37,10 @@ def unsupported(param: str, why: str = "") -> ApiError:
     return bad(param, f"{param} is not supported by this server" + (f": {why}" if why else ""), "unsupported_parameter")
 
 
-def unknown_model(name: str, served: str) -> ApiError:
+def unknown_model(name: str, served: Iterable[str]) -> ApiError:
+    have = ", ".join(map(repr, served))
     return ApiError(
-        404, f"the model {name!r} does not exist; this server has {served!r}", param="model", code="model_not_found"
+        404, f"the model {name!r} does not exist; this server has {have}", param="model", code="model_not_found"
     )
 
 
