@@ -180,6 +180,18 @@ def test_cancel_frees_the_row(model):
         assert engine.step() == [] and not engine.busy
 
 
+def test_one_model_serves_one_engine(model):
+    with Engine(model) as first:
+        first.add(MIXED[0])
+        first.step()
+        second = Engine(model)
+        second.add(MIXED[1])
+        with pytest.raises(RuntimeError, match="another engine has this model open"):
+            second.step()
+        [event] = [event for event in first.run() if event.answer]
+    assert event.answer.ids == generate(model, [MIXED[0].prompt], max_new_tokens=20, stop_ids=[])[0].ids
+
+
 def test_short_memory_loses_nothing(model, monkeypatch, capsys):
     with Engine(model, batch_size=16) as engine:
         expected = answers_of(engine, *MIXED)

@@ -111,9 +111,14 @@ def kv_caches(model: GPT, rows: int, length: int) -> Iterator[tuple[list[RowCach
     """Give every layer of ``model`` a cache of ``rows`` x ``length`` for the time of the block, in eval mode.
 
     What the model had before (mode, caches, mask) comes back afterwards, so a model in training can be sampled from.
+
+    Raises:
+        RuntimeError: the model has such caches already: two engines on one model would write into each other's.
     """
     config, view = model.config, View()
     layers = [block.attn for block in model.transformer.h]
+    if any(isinstance(layer.kv_cache, RowCache) for layer in layers):
+        raise RuntimeError("another engine has this model open; close it first, or load the model a second time")
     before = [layer.kv_cache for layer in layers], model.mask_cache, model.training
     weight = model.lm_head.weight
     heads = (rows, config.n_query_groups, length)
