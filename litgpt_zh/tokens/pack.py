@@ -6,11 +6,14 @@ import functools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 Piece = tuple[int, int]
 """[start, stop) in the flat token array."""
+SPARE = 0.005
+"""The gap that best fit may leave before a second way is tried."""
 
 
 @dataclass
@@ -18,12 +21,15 @@ class Packed:
     """Rows and what became of the documents.
 
     ``rows`` is (R, T + 1) uint16; ``filler`` counts the tokens that fill gaps with the head of another document;
-    ``cut`` counts documents that do not stand whole in one row.
+    ``cut`` counts documents that do not stand whole in one row, ``headless`` rows that begin inside a document;
+    ``places`` is (P, 2) int64: row and document of each piece, filling left out.
     """
 
     rows: np.ndarray
     filler: int
     cut: int
+    headless: int
+    places: np.ndarray
 
 
 def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
@@ -92,6 +98,9 @@ def exact_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return rows
 
 
+_SORT_EVERY = 16  # rows; sorting the lengths for each one took most of the time
+
+
 class _Stock:
     """Items by length, and which sums of at most ``MOST`` lengths exist (bit s of ``sums[k]``: k lengths make s)."""
 
@@ -103,11 +112,13 @@ class _Stock:
             self.items[lengths[item]].append(item)
         self.lengths = [length for length in range(capacity, 0, -1) if self.items[length]]
         self.sums: list[int] = []
+        self.plentiful: list[int] = []
+        self.asked = 0
 
     def forget_empty(self) -> None:
         if not all(self.items[length] for length in self.lengths):
             self.lengths = [length for length in self.lengths if self.items[length]]
-            self.sums = []
+            self.sums, self.asked = [], 0
 
     def addends(self, room: int) -> list[int]:
         """At most ``MOST`` lengths with the largest sum that is not above ``room``.
@@ -122,15 +133,19 @@ class _Stock:
         found = functools.reduce(operator.or_, self.sums[1:]) & ((1 << (room + 1)) - 1)
         left = found.bit_length() - 1
         k = next(k for k in range(1, self.MOST + 1) if self.sums[k] >> left & 1)
-        plentiful = sorted(self.lengths, key=lambda n: -len(self.items[n]))
+        if self.asked % _SORT_EVERY == 0:
+            self.plentiful = sorted(self.lengths, key=lambda n: -len(self.items[n]))
+        self.asked += 1
         chosen = []
         for fewer in reversed(self.sums[:k]):
-            chosen.append(next(n for n in plentiful if n <= left and fewer >> (left - n) & 1))
+            chosen.append(next(n for n in self.plentiful if n <= left and fewer >> (left - n) & 1))
             left -= chosen[-1]
         return chosen
 
 
-def pack_best_fit(flat: np.ndarray, lengths: Sequence[int], width: int, seed: int) -> Packed:
+def pack_best_fit(
+    flat: np.ndarray, lengths: Sequence[int], width: int, seed: int, clusters: Sequence[int] | None = None
+) -> Packed:
     """Whole documents in rows, each gap filled with the head of another document.
 
     A document longer than a row is cut into full rows and a rest, which is packed like a document. Inside a row the
@@ -141,33 +156,84 @@ def pack_best_fit(flat: np.ndarray, lengths: Sequence[int], width: int, seed: in
         lengths: length of each document, summing to N.
         width: row length T + 1.
         seed: seed of order and filling.
+        clusters: number of the near-duplicates each document belongs to, -1 for none. Two of one number share no row
+            while there is a piece of equal length to change places with.
     """
-    documents = _spans(lengths)
-    pieces = [(at, min(at + width, stop)) for start, stop in documents for at in range(start, stop, width)]
+    spans = _spans(lengths)
+    pieces = [
+        (n, at, min(at + width, stop)) for n, (start, stop) in enumerate(spans) for at in range(start, stop, width)
+    ]
+    sizes = [stop - start for _, start, stop in pieces]
+    order = fit(sizes, width)
+    if clusters is not None:
+        _part(order, sizes, [clusters[document] for document, _, _ in pieces])
     rng = np.random.default_rng(seed)
-    sizes = [stop - start for start, stop in pieces]
-    order = min(best_fit(sizes, width), exact_fit(sizes, width), key=len)
+    row_of = np.repeat(np.arange(len(order)), np.fromiter(map(len, order), np.int64, len(order)))
+    items = np.fromiter(chain.from_iterable(order), np.int64, len(pieces))
+    items = items[np.lexsort((rng.random(len(items)), row_of))]
     rows = np.empty((len(order), width), dtype=flat.dtype)
-    heads, filler = _Heads(flat, documents, rng), 0
-    for row, items in zip(rows, order, strict=True):
-        at = 0
-        for item in rng.permutation(items):
-            start, stop = pieces[item]
-            row[at : at + stop - start] = flat[start:stop]
-            at += stop - start
-        filler += heads.fill(row[at:])
-    return Packed(rows, filler, cut=sum(length > width for length in lengths))
+    ends = np.zeros(len(order), np.int64)
+    heads = 0
+    for row, item in zip(row_of.tolist(), items.tolist(), strict=True):
+        document, start, stop = pieces[item]
+        at = int(ends[row])
+        rows[row, at : at + stop - start] = flat[start:stop]
+        ends[row] = at + stop - start
+        heads += at == 0 and start == spans[document][0]
+    filler = _fill(rows, ends, flat, spans, rng)
+    documents = np.array([pieces[item][0] for item in items.tolist()], np.int64)
+    cut = sum(length > width for length in lengths)
+    return Packed(rows, filler, cut, len(rows) - heads, np.column_stack((row_of, documents)))
 
 
-def pack_concatenate(flat: np.ndarray, lengths: Sequence[int], width: int, seed: int) -> Packed:
+def fit(sizes: Sequence[int], width: int) -> list[list[int]]:
+    """Best fit; where that leaves more than `SPARE`, the better of it and :func:`exact_fit`, which takes longer."""
+    rows = best_fit(sizes, width)
+    if len(rows) * width <= (1 + SPARE) * sum(sizes):
+        return rows
+    return min(rows, exact_fit(sizes, width), key=len)
+
+
+def predicted(lengths: Sequence[int], width: int, documents: int) -> tuple[float, float]:
+    """What packing so many documents with these lengths will come to, from lengths alone.
+
+    Args:
+        lengths: of a sample, at least one.
+        width: row length T + 1.
+        documents: how many will be packed together.
+
+    Returns:
+        Share of the row tokens that is filling; share of the documents that are longer than a row.
+    """
+    sample = (list(lengths) * -(-documents // len(lengths)))[: max(documents, len(lengths))]
+    sizes = [min(width, length - at) for length in sample for at in range(0, length, width)]
+    return 1 - sum(sizes) / (len(fit(sizes, width)) * width), sum(n > width for n in lengths) / len(lengths)
+
+
+def concatenated(lengths: Sequence[int], width: int) -> tuple[int, int]:
+    """Documents cut, and rows that begin inside a document, if all are put one after another and cut at each row's end."""
+    if not len(lengths):
+        return 0, 0
+    stops = np.cumsum(lengths, dtype=np.int64)
+    starts = stops - np.asarray(lengths)
+    cut, heads = np.count_nonzero(starts // width != (stops - 1) // width), np.count_nonzero(starts % width == 0)
+    return int(cut), int(-(-stops[-1] // width) - heads)
+
+
+def pack_concatenate(
+    flat: np.ndarray, lengths: Sequence[int], width: int, seed: int, clusters: Sequence[int] | None = None
+) -> Packed:
     """Documents one after another, cut wherever a row ends; the last row is filled like any gap."""
-    documents = _spans(lengths)
+    spans = _spans(lengths)
     count = -(-len(flat) // width)
-    padded = np.empty(count * width, dtype=flat.dtype)
-    padded[: len(flat)] = flat
-    filler = _Heads(flat, documents, np.random.default_rng(seed)).fill(padded[len(flat) :])
-    cut = sum(start // width != (stop - 1) // width for start, stop in documents)
-    return Packed(padded.reshape(count, width), filler, cut)
+    rows = np.empty((count, width), dtype=flat.dtype)
+    rows.reshape(-1)[: len(flat)] = flat
+    ends = np.clip(len(flat) - np.arange(count) * width, 0, width)
+    filler = _fill(rows, ends, flat, spans, np.random.default_rng(seed))
+    places = [
+        (row, n) for n, (start, stop) in enumerate(spans) for row in range(start // width, (stop - 1) // width + 1)
+    ]
+    return Packed(rows, filler, *concatenated(lengths, width), np.array(places, np.int64).reshape(-1, 2))
 
 
 PACKINGS = {"best-fit": pack_best_fit, "concatenate": pack_concatenate}
@@ -178,23 +244,49 @@ def _spans(lengths: Sequence[int]) -> list[Piece]:
     return list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []
 
 
-class _Heads:
-    """Fills gaps with the head of a random document that is long enough, or else with whole ones first."""
+def _part(order: list[list[int]], sizes: Sequence[int], clusters: Sequence[int]) -> None:
+    """Change pieces of equal size over until no row holds two of one cluster, as far as that goes."""
 
-    def __init__(self, flat: np.ndarray, documents: list[Piece], rng: np.random.Generator) -> None:
-        self.flat, self.rng = flat, rng
-        self.documents = sorted(documents, key=lambda piece: piece[1] - piece[0])
-        self.lengths = np.array([stop - start for start, stop in self.documents])
+    def clashes(row: int, slot: int, item: int) -> bool:
+        return clusters[item] >= 0 and any(
+            clusters[other] == clusters[item] for n, other in enumerate(order[row]) if n != slot
+        )
 
-    def fill(self, gap: np.ndarray) -> int:
-        """Fill ``gap`` in place; returns its length."""
-        at = 0
-        while at < len(gap):
-            first = int(np.searchsorted(self.lengths, len(gap) - at))
-            start, stop = self.documents[
-                int(self.rng.integers(first if first < len(self.lengths) else 0, len(self.lengths)))
-            ]
-            stop = min(stop, start + len(gap) - at)
-            gap[at : at + stop - start] = self.flat[start:stop]
-            at += stop - start
-        return len(gap)
+    twice = [(r, s) for r, items in enumerate(order) for s, item in enumerate(items) if clashes(r, s, item)]
+    if not twice:
+        return
+    by_size: dict[int, list[tuple[int, int]]] = {}
+    for row, items in enumerate(order):
+        for slot, item in enumerate(items):
+            by_size.setdefault(sizes[item], []).append((row, slot))
+    for row, slot in twice:
+        item = order[row][slot]
+        if not clashes(row, slot, item):  # its twin has moved
+            continue
+        for other_row, other_slot in by_size[sizes[item]]:
+            other = order[other_row][other_slot]
+            if other_row != row and not clashes(row, slot, other) and not clashes(other_row, other_slot, item):
+                order[row][slot], order[other_row][other_slot] = other, item
+                break
+
+
+def _fill(rows: np.ndarray, ends: np.ndarray, flat: np.ndarray, spans: list[Piece], rng: np.random.Generator) -> int:
+    """Fill each row from its end with the head of a random document that is long enough, or else whole ones first.
+
+    Returns:
+        How many tokens that took.
+    """
+    documents = sorted(spans, key=lambda piece: piece[1] - piece[0])
+    lengths = np.array([stop - start for start, stop in documents])
+    width, filler = rows.shape[1], 0
+    while len(open_rows := np.flatnonzero(ends < width)):
+        first = np.searchsorted(lengths, width - ends[open_rows])
+        first[first == len(lengths)] = 0  # none is long enough: any
+        for row, document in zip(open_rows.tolist(), rng.integers(first, len(lengths)).tolist(), strict=True):
+            start, stop = documents[document]
+            at = int(ends[row])
+            taken = min(stop - start, width - at)
+            rows[row, at : at + taken] = flat[start : start + taken]
+            ends[row] = at + taken
+            filler += taken
+    return filler
