@@ -12,6 +12,8 @@ import xxhash
 from litgpt_zh.corpus.shards import shard_files
 from litgpt_zh.stage import UserError
 
+_DECODER = json.JSONDecoder()
+
 
 def shards(corpus_dir: Path | str, split: str) -> list[Path]:
     """The shards of one split, in order.
@@ -76,7 +78,10 @@ def line_number(path: Path, at: int) -> int:
 def _record(line: bytes) -> dict[str, Any] | str:
     """The record, or why it is none."""
     try:
-        record = json.loads(line.decode("utf-8"))
+        text = line.decode("utf-8").strip()
+        record, end = _DECODER.raw_decode(text)
+        if end < len(text):
+            return "broken json"
         if not isinstance(record, dict):
             return f"not a record but a JSON {type(record).__name__}"
         if not isinstance(record.get("text"), str):

@@ -29,7 +29,7 @@ SLICE = 8 << 20
 """Most bytes of corpus for one file of rows: small enough for even loads and flat memory, large enough to pack well."""
 EXAMPLES = 20
 """Bad lines that are named."""
-_BATCH = 256  # texts handed to the tokenizer at once
+_BATCH, _JOINED = 64, 16  # texts handed to the tokenizer at once, of these encoded as one
 
 
 @dataclass(frozen=True)
@@ -156,17 +156,26 @@ def read(part: Slice, plan: Plan, most: int | None = None) -> Documents:
 
     A line that cannot be read is counted (``bad``) and, the first `EXAMPLES` of them, named (``examples``).
     """
-    tokenizer = _tokenizer(plan.tokenizer_dir)
+    tokenizer, end = _tokenizer(plan.tokenizer_dir, plan.eos_id)
     found = Documents(
         array("H"), [], [], dict.fromkeys(("bad", "empty", "prompts", "characters"), 0) | {"examples": []}
     )
     texts = islice(_texts(part, plan, found), most)
     while batch := list(islice(texts, _BATCH)):
-        for encoded in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+        groups = [batch[n : n + _JOINED] for n in range(0, len(batch), _JOINED)] if end else [[text] for text in batch]
+        if end and any(end in text for text in batch):
+            groups = [[text] for text in batch]
+        joint = [end.join(group) for group in groups]
+        for encoded, group in zip(tokenizer.encode_batch_fast(joint, add_special_tokens=False), groups, strict=True):
             ids = encoded.ids
             ids.append(plan.eos_id)
-            found.flat.extend(ids)
-            found.lengths.append(len(ids))
+            before = len(found.flat)
+            found.flat.fromlist(ids)
+            if len(group) == 1:
+                found.lengths.append(len(ids))
+            else:
+                ends = np.flatnonzero(np.asarray(found.flat[before:]) == plan.eos_id)
+                found.lengths += np.diff(ends, prepend=-1).tolist()
     return found
 
 
@@ -192,8 +201,16 @@ def _texts(part: Slice, plan: Plan, found: Documents) -> Iterator[str]:
 
 
 @functools.lru_cache(maxsize=1)
-def _tokenizer(folder: Path) -> tokenizers.Tokenizer:
-    return files.load(folder)
+def _tokenizer(folder: Path, eos_id: int) -> tuple[tokenizers.Tokenizer, str]:
+    """The tokenizer, and the piece that may stand between texts that are encoded in one go (a fifth faster).
+
+    Without normaliser and pre-tokeniser, as ours are, a text has the same ids with special pieces around it. For other
+    tokenizers the piece is empty: each text is encoded by itself.
+    """
+    tokenizer = files.load(folder)
+    added = tokenizer.get_added_tokens_decoder().get(eos_id)
+    alike = tokenizer.normalizer is None and tokenizer.pre_tokenizer is None and added is not None
+    return tokenizer, added.content if alike and not (added.lstrip or added.rstrip or added.single_word) else ""
 
 
 def one_thread() -> None:

@@ -10,8 +10,6 @@ from itertools import chain
 
 import numpy as np
 
-Piece = tuple[int, int]
-"""[start, stop) in the flat token array."""
 SPARE = 0.005
 """The gap that best fit may leave before a second way is tried."""
 
@@ -159,31 +157,20 @@ def pack_best_fit(
         clusters: number of the near-duplicates each document belongs to, -1 for none. Two of one number share no row
             while there is a piece of equal length to change places with.
     """
-    spans = _spans(lengths)
-    pieces = [
-        (n, at, min(at + width, stop)) for n, (start, stop) in enumerate(spans) for at in range(start, stop, width)
-    ]
-    sizes = [stop - start for _, start, stop in pieces]
-    order = fit(sizes, width)
+    rng, sizes, starts = np.random.default_rng(seed), *_spans(lengths)
+    document, offset, size = _pieces(sizes, width)
+    order = fit(size.tolist(), width)
     if clusters is not None:
-        _part(order, sizes, [clusters[document] for document, _, _ in pieces])
-    rng = np.random.default_rng(seed)
-    row_of = np.repeat(np.arange(len(order)), np.fromiter(map(len, order), np.int64, len(order)))
-    items = np.fromiter(chain.from_iterable(order), np.int64, len(pieces))
-    items = items[np.lexsort((rng.random(len(items)), row_of))]
-    rows = np.empty((len(order), width), dtype=flat.dtype)
-    ends = np.zeros(len(order), np.int64)
-    heads = 0
-    for row, item in zip(row_of.tolist(), items.tolist(), strict=True):
-        document, start, stop = pieces[item]
-        at = int(ends[row])
-        rows[row, at : at + stop - start] = flat[start:stop]
-        ends[row] = at + stop - start
-        heads += at == 0 and start == spans[document][0]
-    filler = _fill(rows, ends, flat, spans, rng)
-    documents = np.array([pieces[item][0] for item in items.tolist()], np.int64)
-    cut = sum(length > width for length in lengths)
-    return Packed(rows, filler, cut, len(rows) - heads, np.column_stack((row_of, documents)))
+        _part(order, size.tolist(), np.asarray(clusters)[document].tolist())
+    row = np.repeat(np.arange(len(order)), np.fromiter(map(len, order), np.int64, len(order)))
+    item = np.fromiter(chain.from_iterable(order), np.int64, len(size))
+    item = item[np.argsort(row + rng.random(len(item)))]
+    document, offset, size = document[item], offset[item], size[item]
+    filling = _filling(width - np.bincount(row, size, len(order)).astype(np.int64), sizes, starts, rng)
+    rows = _rows(flat, width, (row, starts[document] + offset, size), *filling)
+    headless = int(np.count_nonzero(offset[np.searchsorted(row, np.arange(len(order)))]))
+    cut = int(np.count_nonzero(sizes > width))
+    return Packed(rows, _total(filling), cut, headless, np.column_stack((row, document)))
 
 
 def fit(sizes: Sequence[int], width: int) -> list[list[int]]:
@@ -205,17 +192,17 @@ def predicted(lengths: Sequence[int], width: int, documents: int) -> tuple[float
     Returns:
         Share of the row tokens that is filling; share of the documents that are longer than a row.
     """
-    sample = (list(lengths) * -(-documents // len(lengths)))[: max(documents, len(lengths))]
-    sizes = [min(width, length - at) for length in sample for at in range(0, length, width)]
+    sample = np.resize(np.asarray(lengths), max(documents, len(lengths)))
+    sizes = _pieces(sample, width)[2].tolist()
     return 1 - sum(sizes) / (len(fit(sizes, width)) * width), sum(n > width for n in lengths) / len(lengths)
 
 
 def concatenated(lengths: Sequence[int], width: int) -> tuple[int, int]:
     """Documents cut, and rows that begin inside a document, if all are put one after another and cut at each row's end."""
-    if not len(lengths):
+    sizes, starts = _spans(lengths)
+    if not len(sizes):
         return 0, 0
-    stops = np.cumsum(lengths, dtype=np.int64)
-    starts = stops - np.asarray(lengths)
+    stops = starts + sizes
     cut, heads = np.count_nonzero(starts // width != (stops - 1) // width), np.count_nonzero(starts % width == 0)
     return int(cut), int(-(-stops[-1] // width) - heads)
 
@@ -224,24 +211,52 @@ def pack_concatenate(
     flat: np.ndarray, lengths: Sequence[int], width: int, seed: int, clusters: Sequence[int] | None = None
 ) -> Packed:
     """Documents one after another, cut wherever a row ends; the last row is filled like any gap."""
-    spans = _spans(lengths)
+    sizes, starts = _spans(lengths)
     count = -(-len(flat) // width)
-    rows = np.empty((count, width), dtype=flat.dtype)
-    rows.reshape(-1)[: len(flat)] = flat
-    ends = np.clip(len(flat) - np.arange(count) * width, 0, width)
-    filler = _fill(rows, ends, flat, spans, np.random.default_rng(seed))
-    places = [
-        (row, n) for n, (start, stop) in enumerate(spans) for row in range(start // width, (stop - 1) // width + 1)
-    ]
-    return Packed(rows, filler, *concatenated(lengths, width), np.array(places, np.int64).reshape(-1, 2))
+    gaps = np.arange(1, count + 1) * width - len(flat)
+    filling = _filling(np.maximum(gaps, 0), sizes, starts, np.random.default_rng(seed))
+    rows = _rows(flat, width, (np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([len(flat)])), *filling)
+    first, last = starts // width, (starts + sizes - 1) // width
+    document = np.repeat(np.arange(len(sizes)), last - first + 1)
+    row = np.arange(len(document)) - np.repeat(np.cumsum(last - first + 1) - last - 1, last - first + 1)
+    return Packed(rows, _total(filling), *concatenated(lengths, width), np.column_stack((row, document)))
 
 
 PACKINGS = {"best-fit": pack_best_fit, "concatenate": pack_concatenate}
 
 
-def _spans(lengths: Sequence[int]) -> list[Piece]:
-    ends = np.cumsum(lengths, dtype=np.int64).tolist()
-    return list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []
+def _spans(lengths: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes and starts of the documents in the flat token array."""
+    sizes = np.asarray(lengths, np.int64)
+    return sizes, np.cumsum(sizes) - sizes
+
+
+def _pieces(sizes: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Documents in pieces of at most a row: document of each piece, where in it the piece starts, its size."""
+    count = -(-sizes // width)
+    document = np.repeat(np.arange(len(sizes)), count)
+    offset = (np.arange(len(document)) - np.repeat(np.cumsum(count) - count, count)) * width
+    return document, offset, np.minimum(sizes[document] - offset, width)
+
+
+Copies = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Parts of the flat token array that are put into rows: row, start, size."""
+
+
+def _rows(flat: np.ndarray, width: int, *copies: Copies) -> np.ndarray:
+    """(R, width) rows in which the parts stand in the order in which they are given."""
+    if not len(flat):
+        return np.empty((0, width), flat.dtype)
+    row, start, size = map(np.concatenate, zip(*copies, strict=True))
+    order = np.argsort(row, kind="stable")
+    first, stop = start[order] * flat.itemsize, (start + size)[order] * flat.itemsize
+    tokens = memoryview(flat.tobytes())
+    joined = b"".join([tokens[a:b] for a, b in zip(first.tolist(), stop.tolist(), strict=True)])
+    return np.frombuffer(joined, flat.dtype).reshape(-1, width)
+
+
+def _total(filling: list[Copies]) -> int:
+    return int(sum(size.sum() for _, _, size in filling))
 
 
 def _part(order: list[list[int]], sizes: Sequence[int], clusters: Sequence[int]) -> None:
@@ -270,23 +285,15 @@ def _part(order: list[list[int]], sizes: Sequence[int], clusters: Sequence[int])
                 break
 
 
-def _fill(rows: np.ndarray, ends: np.ndarray, flat: np.ndarray, spans: list[Piece], rng: np.random.Generator) -> int:
-    """Fill each row from its end with the head of a random document that is long enough, or else whole ones first.
-
-    Returns:
-        How many tokens that took.
-    """
-    documents = sorted(spans, key=lambda piece: piece[1] - piece[0])
-    lengths = np.array([stop - start for start, stop in documents])
-    width, filler = rows.shape[1], 0
-    while len(open_rows := np.flatnonzero(ends < width)):
-        first = np.searchsorted(lengths, width - ends[open_rows])
-        first[first == len(lengths)] = 0  # none is long enough: any
-        for row, document in zip(open_rows.tolist(), rng.integers(first, len(lengths)).tolist(), strict=True):
-            start, stop = documents[document]
-            at = int(ends[row])
-            taken = min(stop - start, width - at)
-            rows[row, at : at + taken] = flat[start : start + taken]
-            ends[row] = at + taken
-            filler += taken
-    return filler
+def _filling(gaps: np.ndarray, sizes: np.ndarray, starts: np.ndarray, rng: np.random.Generator) -> list[Copies]:
+    """For the gap at the end of each row the head of a random document that is long enough, or else whole ones first."""
+    by_size = np.argsort(sizes, kind="stable")
+    sizes, starts = sizes[by_size], starts[by_size]
+    gaps, found = gaps.copy(), []
+    while len(row := np.flatnonzero(gaps)):
+        first = np.searchsorted(sizes, gaps[row])
+        first[first == len(sizes)] = 0  # none is long enough: any
+        chosen = rng.integers(first, len(sizes))
+        found.append((row, starts[chosen], np.minimum(sizes[chosen], gaps[row])))
+        gaps[row] -= found[-1][2]
+    return found
