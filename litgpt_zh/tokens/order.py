@@ -19,7 +19,7 @@ CYCLE = 1000
 """Rows after which a mixture has its exact shares."""
 BANDS = 10
 """``length``: the rows by mean length of their stories in so many parts, each shuffled."""
-_CANDIDATES, _RELATIONS = 32, 256  # so many places and other rows are compared at most
+_CANDIDATES, _RELATIONS = 64, 256  # so many places, and other rows, are compared at most
 _MIXTURE = 0x6D6978  # keeps the random numbers of the mixture apart from those of the epochs
 
 
@@ -75,8 +75,8 @@ def epoch_order(source: Source, seed: int, epoch: int, number: int = 0, order: O
 def spread(rows: int, clusters: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Keys in [0, 1) whose order keeps rows that share a cluster far apart.
 
-    The k rows of a cluster get the places (phase + 0, 1, .. k - 1) / k. A row that already has its place from a larger
-    cluster keeps it; a row of several gets that place which is farthest from its other relations.
+    The k rows of a cluster get the places (phase + 0, 1, .. k - 1) / k, the largest cluster first. A row that has its
+    place from a larger cluster keeps it, and one with relations elsewhere gets the best of some random places.
 
     Args:
         rows: how many there are.
@@ -86,7 +86,6 @@ def spread(rows: int, clusters: np.ndarray, rng: np.random.Generator) -> np.ndar
     Returns:
         (rows,) float64.
     """
-    keys = rng.random(rows)
     pairs = np.unique(clusters, axis=0)
     pairs = pairs[np.argsort(pairs[:, 1], kind="stable")]
     _, first, sizes = np.unique(pairs[:, 1], return_index=True, return_counts=True)
@@ -98,19 +97,38 @@ def spread(rows: int, clusters: np.ndarray, rng: np.random.Generator) -> np.ndar
     placed: dict[int, float] = {}
     for number in np.argsort(-sizes, kind="stable").tolist():
         cluster = rng.permutation(members[number]).tolist()
-        there = [placed[row] for row in cluster if row in placed]
-        phase = there[0] if there else rng.random()
-        slots = [(phase + n / len(cluster)) % 1 for n in range(len(cluster))]
-        for place in there:
-            slots.remove(min(slots, key=lambda slot: _apart(slot, place)))
         for row in (row for row in cluster if row not in placed):
-            relations = islice((n for c in of_row[row] if c != number for n in members[c] if n in placed), _RELATIONS)
-            others = [placed[n] for n in relations]
-            slot = max(slots[:_CANDIDATES], key=lambda slot: min((_apart(slot, p) for p in others), default=0.0))
-            slots.remove(slot)
-            placed[row] = slot
+            related = (n for c in of_row[row] if c != number for n in members[c])
+            if any(n in placed for n in islice(related, _RELATIONS)):
+                placed[row] = _farthest(row, of_row[row], members, placed, rng)
+        _fill_in(cluster, placed, float(rng.random()))
+    free = np.setdiff1d(np.arange(rows), pairs[:, 0])
+    keys = np.empty(rows)
+    keys[free] = (rng.permutation(len(free)) + 0.5) / max(1, len(free))
     keys[list(placed)] = list(placed.values())
     return keys
+
+
+def _farthest(
+    row: int, numbers: list[int], members: list[list[int]], placed: dict[int, float], rng: np.random.Generator
+) -> float:
+    """Of some random places the one farthest from all relations of ``row``."""
+    related = (placed[n] for c in numbers for n in members[c] if n != row and n in placed)
+    there = np.fromiter(islice(related, _RELATIONS), float)
+    places = rng.random(_CANDIDATES)
+    way = np.abs(places[:, None] - there)
+    return float(places[np.minimum(way, 1 - way).min(1).argmax()])
+
+
+def _fill_in(cluster: list[int], placed: dict[int, float], phase: float) -> None:
+    """Give the rows of a cluster that have no place yet one on its even grid, away from those that have."""
+    there = [placed[row] for row in cluster if row in placed]
+    phase = there[0] if there else phase
+    slots = [(phase + n / len(cluster)) % 1 for n in range(len(cluster))]
+    for place in there:
+        slots.remove(min(slots, key=lambda slot: _apart(slot, place)))
+    for row, slot in zip((row for row in cluster if row not in placed), slots, strict=True):
+        placed[row] = slot
 
 
 def _apart(one: float, other: float) -> float:
