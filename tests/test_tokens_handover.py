@@ -36,7 +36,9 @@ def test_planted_copies_are_found(tmp_path: Path) -> None:
     copies = [edited(text, rng, 0.05) for text in stories[:30]]
     (tmp_path / "corpus").mkdir()
     for n, part in enumerate((stories[:60] + copies, stories[60:])):
-        lines = [json.dumps({"text": text, "words": ["花"], "group": str(rng.random())}, ensure_ascii=False) for text in part]
+        lines = [
+            json.dumps({"text": text, "words": ["花"], "group": str(rng.random())}, ensure_ascii=False) for text in part
+        ]
         (tmp_path / "corpus" / f"train-{n:05d}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     run_here(tmp_path / "corpus", tmp_path / "trove", tasks=2)
     corpus([str(tmp_path / "trove" / "text")], tmp_path / "again", min_chars=1, workers=1)
@@ -63,7 +65,9 @@ def test_templates_are_chained(tmp_path: Path) -> None:
     from litgpt_zh.corpus.trove import run_here
 
     rng = random.Random(0)
-    lines = [f"{a}在{b}{c}，大家都很高兴。" for a in "猫狗兔熊" for b in ("河边", "山顶") for c in ("唱歌", "画画", "种花")]
+    lines = [
+        f"{a}在{b}{c}，大家都很高兴。" for a in "猫狗兔熊" for b in ("河边", "山顶") for c in ("唱歌", "画画", "种花")
+    ]
     stories = ["从前，" + "".join(rng.choices(lines, k=14)) for _ in range(40)]
     (tmp_path / "corpus").mkdir()
     text = "\n".join(json.dumps({"text": story}, ensure_ascii=False) for story in stories)

@@ -142,8 +142,12 @@ def corpus(folder: Path, n: int, who: str, cluster: int = 0) -> Path:
     folder.mkdir(parents=True)
     lines = []
     for i in range(n):
-        record = {"text": f"第{i}天，{who}去{rng.choice(('唱歌', '种花', '放风筝'))}。" + "大家很高兴。" * rng.randrange(4)}
-        lines.append(json.dumps(record | ({"cluster": i % cluster} if cluster and i < 3 * cluster else {}), ensure_ascii=False))
+        record = {
+            "text": f"第{i}天，{who}去{rng.choice(('唱歌', '种花', '放风筝'))}。" + "大家很高兴。" * rng.randrange(4)
+        }
+        lines.append(
+            json.dumps(record | ({"cluster": i % cluster} if cluster and i < 3 * cluster else {}), ensure_ascii=False)
+        )
     (folder / "train-00000.jsonl").write_text("\n".join(lines[2:]) + "\n", encoding="utf-8")
     (folder / "val-00000.jsonl").write_text("\n".join(lines[:2]) + "\n", encoding="utf-8")
     return folder
@@ -226,7 +230,9 @@ def test_folders_that_do_not_go_together(home: Path, tmp_path: Path) -> None:
     tokens(home / "c-elephant", home / "tok", tmp_path / "wide", block_size=64, workers=1)
     with pytest.raises(UserError, match=r"wide: rows are made for block_size 64, the model has 32"):
         module(home, mix={str(home / "rabbit"): 1, str(tmp_path / "wide"): 1})
-    train_tokenizer(home / "c-rabbit", tmp_path / "tok", vocab_size=446, hanzi="seen", dictionary_weight=0, segment=False)
+    train_tokenizer(
+        home / "c-rabbit", tmp_path / "tok", vocab_size=446, hanzi="seen", dictionary_weight=0, segment=False
+    )
     tokens(home / "c-elephant", tmp_path / "tok", tmp_path / "other", block_size=BLOCK, workers=1)
     with pytest.raises(UserError, match="other: made with another tokenizer than"):
         module(home, mix={str(home / "rabbit"): 1, str(tmp_path / "other"): 1})

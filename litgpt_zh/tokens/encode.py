@@ -139,16 +139,12 @@ def _kept(packed: Packed, clusters: list[int] | None) -> np.ndarray:
 
 @dataclass
 class Documents:
-    """The documents of a slice: their ids one after another (each with its end), lengths, clusters (-1: none), counts.
-
-    ``size`` is how many bytes of the corpus they were.
-    """
+    """The documents of a slice: their ids one after another (each with its end), lengths, clusters (-1: none), counts."""
 
     flat: array[int]
     lengths: list[int]
     clusters: list[int]
     counts: dict[str, Any]
-    size: int = 0
 
 
 def read(part: Slice, plan: Plan, most: int | None = None) -> Documents:
@@ -187,8 +183,7 @@ def _texts(part: Slice, plan: Plan, found: Documents) -> Iterator[str]:
         if len(counts["examples"]) < EXAMPLES:
             counts["examples"].append({"file": part.path.name, "line": line_number(part.path, at), "reason": reason})
 
-    for record, size in records(part.path, part.start, part.stop, bad):
-        found.size += size
+    for record, _ in records(part.path, part.start, part.stop, bad):
         if not record["text"]:
             counts["empty"] += 1
             continue

@@ -181,19 +181,17 @@ def fit(sizes: Sequence[int], width: int) -> list[list[int]]:
     return min(rows, exact_fit(sizes, width), key=len)
 
 
-def predicted(lengths: Sequence[int], width: int, documents: int) -> tuple[float, float]:
-    """What packing so many documents with these lengths will come to, from lengths alone.
+def predicted(lengths: Sequence[int], width: int) -> tuple[float, float]:
+    """What packing documents with these lengths comes to, from lengths alone.
 
     Args:
         lengths: of a sample, at least one.
         width: row length T + 1.
-        documents: how many will be packed together.
 
     Returns:
         Share of the row tokens that is filling; share of the documents that are longer than a row.
     """
-    sample = np.resize(np.asarray(lengths), max(documents, len(lengths)))
-    sizes = _pieces(sample, width)[2].tolist()
+    sizes = _pieces(np.asarray(lengths), width)[2].tolist()
     return 1 - sum(sizes) / (len(fit(sizes, width)) * width), sum(n > width for n in lengths) / len(lengths)
 
 
