@@ -142,7 +142,7 @@ def test_other_tokenizers_encode_each_text_by_itself(tmp_path: Path) -> None:
     tokenizer = Tokenizer(models.BPE({"▁": 0, "a": 1, "b": 2, "</s>": 3}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     tokenizer.add_special_tokens(["</s>"])
-    for name, expected in (("meta", [0, 1, 3, 0, 2, 3, 1, 3]), ("bare", [1, 3, 2, 3, 1, 3])):
+    for name, expected in (("meta", [0, 1, 3, 0, 2, 3]), ("bare", [1, 3, 2, 3, 1, 3])):
         (tmp_path / name).mkdir()
         tokenizer.save(str(tmp_path / name / "tokenizer.json"))
         tokenizer.pre_tokenizer = None
@@ -151,10 +151,8 @@ def test_other_tokenizers_encode_each_text_by_itself(tmp_path: Path) -> None:
             encoding.Slice(tmp_path / "c.jsonl", 0, 99, "train-00000", 0),
             encoding.Plan(tmp_path / name, tmp_path, 3, 9, "best-fit", 0.0, 0),
         )
-        assert found.flat.tolist() == [*expected[:-1], expected[-1]] or name == "meta"
+        assert found.flat.tolist()[: len(expected)] == expected
         assert found.lengths == ([2, 4] if name == "bare" else [3, len(found.flat) - 3])
-        if name == "meta":
-            assert found.flat.tolist()[:4] == [0, 1, 3, 0]
 
 
 # ---- bad input
@@ -169,24 +167,20 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("reason", "line"), BAD.items())
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "reason"), [(2, "broken json"), *((1, reason) for reason in BAD)])
 def test_a_bad_line_is_named_and_counted(
     home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    reason: str,
-    line: bytes,
     workers: int,
+    reason: str,
 ) -> None:
-    if workers == 2 and reason != "broken json":
-        pytest.skip("one is enough")
     monkeypatch.setattr(stage, "SLICE", 50_000)
     corpus = write(tmp_path / "corpus", lines_of(2000))
     path = corpus / "train-00000.jsonl"
     whole = path.read_bytes().split(b"\n")
-    path.write_bytes(b"\n".join([*whole[:1500], line, *whole[1500:]]))
+    path.write_bytes(b"\n".join([*whole[:1500], BAD[reason], *whole[1500:]]))
     manifest = tokens(corpus, home / "tok", tmp_path / "out", BLOCK, workers=workers)
     assert manifest.counts["train"]["documents"] == 2000 and manifest.counts["train"]["bad"] == 1
     assert manifest.counts["examples"] == [{"file": "train-00000.jsonl", "line": 1501, "reason": reason}]

@@ -11,7 +11,7 @@ from litgpt_zh.tokens.pack import predicted
 
 HIGH = 0.05
 """Above this share of filling, or of documents cut, another block size is advised."""
-_SPOTS, _DOCUMENTS = 64, 64  # places in the corpus, documents from each
+_SPOTS, _DOCUMENTS = 64, 16  # places in the corpus, documents from each
 
 
 def predict(parts: Sequence[Slice], plan: Plan) -> float | None:

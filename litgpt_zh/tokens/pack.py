@@ -10,7 +10,7 @@ from itertools import chain
 
 import numpy as np
 
-SPARE = 0.005
+SPARE = 0.02
 """The gap that best fit may leave before a second way is tried."""
 
 
@@ -91,6 +91,7 @@ def exact_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
                 if stock.items[length]:  # one length can be asked for more often than it is there
                     row.append(stock.items[length].pop())
                     room -= length
+                    stock.spent |= not stock.items[length]
             stock.forget_empty()
         rows.append(row)
     return rows
@@ -110,13 +111,14 @@ class _Stock:
             self.items[lengths[item]].append(item)
         self.lengths = [length for length in range(capacity, 0, -1) if self.items[length]]
         self.sums: list[int] = []
+        self.reached, self.spent = 0, False
         self.plentiful: list[int] = []
         self.asked = 0
 
     def forget_empty(self) -> None:
-        if not all(self.items[length] for length in self.lengths):
+        if self.spent:
             self.lengths = [length for length in self.lengths if self.items[length]]
-            self.sums, self.asked = [], 0
+            self.sums, self.asked, self.spent = [], 0, False
 
     def addends(self, room: int) -> list[int]:
         """At most ``MOST`` lengths with the largest sum that is not above ``room``.
@@ -128,8 +130,8 @@ class _Stock:
             self.sums = [1]
             for _ in range(self.MOST):
                 self.sums.append(functools.reduce(operator.or_, (self.sums[-1] << n for n in self.lengths)) & whole)
-        found = functools.reduce(operator.or_, self.sums[1:]) & ((1 << (room + 1)) - 1)
-        left = found.bit_length() - 1
+            self.reached = functools.reduce(operator.or_, self.sums[1:])
+        left = (self.reached & ((1 << (room + 1)) - 1)).bit_length() - 1
         k = next(k for k in range(1, self.MOST + 1) if self.sums[k] >> left & 1)
         if self.asked % _SORT_EVERY == 0:
             self.plentiful = sorted(self.lengths, key=lambda n: -len(self.items[n]))
