@@ -254,3 +254,20 @@ def test_folders_made_before_there_were_lengths(home: Path, tmp_path: Path) -> N
     assert len(batches(module(tmp_path).train_dataloader(), 2)) == 2
     with pytest.raises(UserError, match="does not tell the length"):
         module(tmp_path, order="length")
+
+
+@pytest.mark.parametrize("name", ["pretrain", "pretrain-continue"])
+def test_recipes_are_read_as_litgpt_reads_them(name: str) -> None:
+    from litgpt_zh import recipes
+
+    recipe = recipes.read(Path(__file__).parents[1] / f"recipes/{name}.yaml", "")
+    recipes.check(recipe)
+    recipe["data"]["init_args"] |= {
+        "mix": None,
+        "order": "length",
+        "stages": [{"tokens": 5, "mix": {"a/b.c-d": 0.5}}, {"mix": {"a": 1}}],
+    }
+    recipes.check(recipe)
+    recipe["data"]["init_args"]["order"] = "longest"
+    with pytest.raises(UserError, match="data"):
+        recipes.check(recipe)

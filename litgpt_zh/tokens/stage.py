@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from litgpt_zh.tokenizer.read import shards
 from litgpt_zh.tokens import gap
 from litgpt_zh.tokens.encode import EXAMPLES, SLICE, Plan, Slice, encode, one_thread, slices
 from litgpt_zh.tokens.order import SEED, Source, distances, epoch_order
+
+if TYPE_CHECKING:
+    import tokenizers
 
 SPLITS = ("train", "val")
 MAX_VOCAB = 65_535  # ids are stored as uint16
@@ -62,18 +65,13 @@ def tokens(
         UserError: No corpus or tokenizer, a corpus file that is not as it was written, no text in a split, more bad lines
             than ``max_bad``, a vocabulary that 16 bits cannot hold, or a setting that cannot be honoured.
     """
+    corpus_dir, tokenizer_dir = Path(corpus_dir), Path(tokenizer_dir)
     if block_size < 1 or not 0 <= prompt_share <= 1 or workers < 0:
         raise UserError("block_size must be at least 1, prompt_share lie in 0..1, workers be 0 or more")
-    corpus_dir, tokenizer_dir = Path(corpus_dir), Path(tokenizer_dir)
+    require_shares("prompt_fields", prompt_fields)
     tokenizer = files.load(tokenizer_dir)
     vocab_size = tokenizer.get_vocab_size()
-    if vocab_size > MAX_VOCAB:
-        raise UserError(f"{tokenizer_dir}: {vocab_size:,} entries do not fit 16 bits; use one of at most {MAX_VOCAB:,}")
-    require_shares("prompt_fields", prompt_fields)
-    if prompt_share and None in (tokenizer.token_to_id(USER), tokenizer.token_to_id(ASSISTANT)):
-        raise UserError(
-            f"{tokenizer_dir}: no piece {USER} or {ASSISTANT}; use our tokenizer or leave out --prompt_share"
-        )
+    _require_fit(tokenizer_dir, tokenizer, prompt_share)
     settings: dict[str, Any] = {
         "block_size": block_size, "packing": packing, "prompt_share": prompt_share, "prompt_fields": prompt_fields, "seed": seed,
         "slice_bytes": SLICE, "vocab_size": vocab_size, "vocabulary": files.vocabulary_hash(tokenizer),
@@ -91,6 +89,17 @@ def tokens(
     manifest = Manifest.read(out_dir)
     _report(manifest, corpus_dir)
     return manifest
+
+
+def _require_fit(tokenizer_dir: Path, tokenizer: tokenizers.Tokenizer, prompt_share: float) -> None:
+    """Refuse a tokenizer whose ids do not fit 16 bits, or that lacks the pieces that requests need."""
+    vocab_size = tokenizer.get_vocab_size()
+    if vocab_size > MAX_VOCAB:
+        raise UserError(f"{tokenizer_dir}: {vocab_size:,} entries do not fit 16 bits; use one of at most {MAX_VOCAB:,}")
+    if prompt_share and None in (tokenizer.token_to_id(USER), tokenizer.token_to_id(ASSISTANT)):
+        raise UserError(
+            f"{tokenizer_dir}: no piece {USER} or {ASSISTANT}; use our tokenizer or leave out --prompt_share"
+        )
 
 
 def _run(
