@@ -156,21 +156,31 @@ def read(part: Slice, plan: Plan, most: int | None = None) -> Documents:
     found = Documents(
         array("H"), [], [], dict.fromkeys(("bad", "empty", "prompts", "characters"), 0) | {"examples": []}
     )
-    texts = islice(_texts(part, plan, found), most)
+    texts, calls = islice(_texts(part, plan, found), most), []
     while batch := list(islice(texts, _BATCH)):
         groups = _groups(batch, end)
         joint = [end.join(group) for group in groups]
         for encoded, group in zip(tokenizer.encode_batch_fast(joint, add_special_tokens=False), groups, strict=True):
             ids = encoded.ids
             ids.append(plan.eos_id)
-            before = len(found.flat)
             found.flat.fromlist(ids)
-            if len(group) == 1:
-                found.lengths.append(len(ids))
-            else:
-                ends = np.flatnonzero(np.asarray(found.flat[before:]) == plan.eos_id)
-                found.lengths += np.diff(ends, prepend=-1).tolist()
+            calls.append((len(ids), len(group)))
+    found.lengths = _lengths(np.asarray(found.flat), calls, plan.eos_id)
     return found
+
+
+def _lengths(flat: np.ndarray, calls: list[tuple[int, int]], eos_id: int) -> list[int]:
+    """The length of each text; ``calls`` holds tokens and texts of what was encoded as one."""
+    ends = np.flatnonzero(flat == eos_id)
+    if len(ends) == sum(texts for _, texts in calls):
+        return np.diff(ends, prepend=-1).tolist()
+    lengths: list[int] = []
+    at = 0  # some text has an end inside, and was encoded alone
+    for tokens, texts in calls:
+        inside = np.flatnonzero(flat[at : at + tokens] == eos_id)
+        lengths += np.diff(inside, prepend=-1).tolist() if texts > 1 else [tokens]
+        at += tokens
+    return lengths
 
 
 def _groups(texts: list[str], end: str) -> list[list[str]]:
