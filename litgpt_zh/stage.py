@@ -99,6 +99,29 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def require_whole(folder: Path, *, verify: bool = False) -> None:
+    """Refuse a stage's folder that is not as it was written.
+
+    Args:
+        folder: made by a stage.
+        verify: compare hashes too; sizes are always compared.
+
+    Raises:
+        UserError: names the file that is missing, truncated or changed.
+    """
+    manifest = Manifest.read(folder)
+    for name, made in manifest.outputs.items():
+        path = folder / name
+        size = path.stat().st_size if path.is_file() else 0
+        if size != made["bytes"]:
+            what = f"{size:,} bytes, {made['bytes']:,} were written"
+        elif verify and file_hash(path) != made["xxh3"]:
+            what = "changed"
+        else:
+            continue
+        raise UserError(f"{path}: {what}; copy it again or delete {folder} and run `litgpt-zh {manifest.stage}` again")
+
+
 def fingerprint(path: Path | str) -> dict[str, Any]:
     """What identifies an input: a stage folder by its manifest's outputs, a file by its hash, a plain folder by its files.
 

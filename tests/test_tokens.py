@@ -25,6 +25,7 @@ from litgpt_zh.tokenizer import files
 from litgpt_zh.tokenizer.train import train_tokenizer
 from litgpt_zh.tokens import encode as encoding
 from litgpt_zh.tokens import stage
+from litgpt_zh.tokens.order import Source, Stream
 from litgpt_zh.tokens.pack import best_fit, exact_fit, pack_best_fit, pack_concatenate
 from litgpt_zh.tokens.stage import tokens
 
@@ -215,7 +216,7 @@ def test_killed_run_goes_on(home: Path, tmp_path: Path) -> None:
     before = len(list(partial.glob("train-*.json")))
     manifest = tokens(corpus, home / "tok", tmp_path / "out", BLOCK, workers=1)
     assert before >= 2 and manifest.counts["train"]["documents"] == 12 * 30 * 200
-    assert sorted(p.suffix for p in (tmp_path / "out").iterdir()) == [".bin"] * 13 + [".json"]
+    assert sorted(p.suffix for p in (tmp_path / "out").iterdir()) == [".bin"] * 13 + [".json", ".npy"]
 
 
 def test_finished_stage_does_nothing(home: Path) -> None:
@@ -245,9 +246,9 @@ def test_refusals(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (corpus / "val-00000.jsonl").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="no text in val"):
         tokens(corpus, home / "tok", out)
-    with pytest.raises(UserError, match=r"train-00000\.jsonl: .* at byte 0"):
-        (corpus / "train-00000.jsonl").write_text("[1]\n", encoding="utf-8")
-        tokens(corpus, home / "tok", out, workers=2)
+    (corpus / "val-00000.jsonl").write_text("[1]\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"val-00000\.jsonl:1: not a record but a JSON list; .* --max_bad 0"):
+        tokens(corpus, home / "tok", out, max_bad=0)
     monkeypatch.setattr(stage, "MAX_VOCAB", 429)
     with pytest.raises(UserError, match="16 bits"):
         tokens(home / "corpus", home / "tok", out)
@@ -344,10 +345,11 @@ def test_resume_with_other_data_is_refused(module) -> None:
 def test_processes_share_each_batch() -> None:
     from litgpt_zh.tokens.loader import InOrder, Shuffled
 
-    whole = [n for batch in Shuffled(100, 4, seed=0) for n in batch]
+    stream = Stream([Source("a", 100)], seed=0)
+    whole = [n for batch in Shuffled(stream, 4) for n in batch]
     shares = []
     for rank in range(2):
-        batches, ordered = Shuffled(100, 2, seed=0), InOrder(101, 2)
+        batches, ordered = Shuffled(stream, 2), InOrder(101, 2)
         batches.rank, batches.num_replicas, ordered.rank, ordered.num_replicas = rank, 2, rank, 2
         shares.append(list(batches))
         assert len(list(ordered)) == len(ordered) == 26

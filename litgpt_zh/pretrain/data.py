@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path  # noqa: F401  jsonargparse reads the annotations of inherited fields from here
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal  # noqa: F401  the same
 
 from litgpt_zh.stage import Manifest, UserError
 from litgpt_zh.tokens.data import PackedTokens

@@ -88,7 +88,9 @@ def _has_compiler() -> bool:
 
 def _plan(data: Pretraining, arguments: dict[str, Any]) -> Any:
     train, config = arguments["train"], arguments["config"]
-    inputs = {"tokens": Path(data.tokens_dir), "tokenizer": arguments["tokenizer_dir"] / "tokenizer.json"}
+    first, *others = data.sources()
+    inputs = {"tokens": first, "tokenizer": arguments["tokenizer_dir"] / "tokenizer.json"}
+    inputs |= {f"tokens {n}": folder for n, folder in enumerate(others, 2)}
     if arguments["initial_checkpoint_dir"] is not None:
         inputs["initial_checkpoint"] = arguments["initial_checkpoint_dir"] / checkpoints.WEIGHTS
     settings = {
@@ -100,7 +102,7 @@ def _plan(data: Pretraining, arguments: dict[str, Any]) -> Any:
         "devices": arguments["devices"] * arguments["num_nodes"],
         "data_seed": data.seed,
         "mask_requests": data.mask_requests,
-    }
+    } | data.order_settings()
     return checkpoints.plan_of("pretrain", inputs, settings)
 
 
@@ -135,6 +137,8 @@ class Watch:
             raise UserError(
                 f"train.max_tokens={train.max_tokens} is less than one step of {accumulation * tokens} tokens; raise it"
             )
+        for line in self.data.told(self.total * train.micro_batch_size * fabric.world_size):
+            fabric.print(line)
         self.log = runlog.RunLog(call["out_dir"], self.state["iter_num"])
         fabric.loggers.append(self.log)
         self.shown = {line["share"] for line in runlog.read(call["out_dir"] / "samples.jsonl")}

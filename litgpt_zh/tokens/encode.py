@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +19,22 @@ from litgpt_zh.constraints import Constraints, subset
 from litgpt_zh.prompts import chat_prompt, plain, story_request
 from litgpt_zh.stage import write_text
 from litgpt_zh.tokenizer import files
-from litgpt_zh.tokenizer.read import chosen, records
-from litgpt_zh.tokens.pack import PACKINGS
+from litgpt_zh.tokenizer.read import chosen, line_number, records
+from litgpt_zh.tokens.pack import PACKINGS, Packed, concatenated
 
 if TYPE_CHECKING:
     import tokenizers
 
-SLICE = 16 << 20
-"""Bytes of corpus for one file of rows: small enough for even loads and flat memory, large enough to pack well."""
-_BATCH = 256  # texts handed to the tokenizer at once
+SLICE = 8 << 20
+"""Most bytes of corpus for one file of rows: small enough for even loads and flat memory, large enough to pack well."""
+EXAMPLES = 20
+"""Bad lines that are named."""
+_BATCH, _JOINED = 64, 1000  # texts handed to the tokenizer at once; characters after which one call is enough
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A piece of work: bytes [start, stop) of a shard, to be written as ``<name>.bin`` and ``<name>.json``."""
+    """A piece of work: bytes [start, stop) of a shard, to be written as ``<name>.bin``, ``.npz`` and ``.json``."""
 
     path: Path
     start: int
@@ -54,13 +58,13 @@ class Plan:
 
 
 def slices(paths: list[Path], split: str, size: int) -> list[Slice]:
-    """Cut shards into slices of about ``size`` bytes; the cut depends on the files alone, never on the workers."""
-    cuts = [
-        (path, start, min(start + size, end))
-        for path in paths
-        for end in [path.stat().st_size]
-        for start in range(0, end, size)
-    ]
+    """Cut each shard into equal slices of at most ``size`` bytes; the cut depends on the files alone, never on the workers."""
+    cuts: list[tuple[Path, int, int]] = []
+    for path in paths:
+        end = path.stat().st_size
+        count = -(-end // size)
+        edges = [end * n // count for n in range(count)] + [end]
+        cuts += [(path, start, stop) for start, stop in itertools.pairwise(edges)]
     return [Slice(path, start, stop, f"{split}-{n:05d}", n) for n, (path, start, stop) in enumerate(cuts)]
 
 
@@ -73,7 +77,7 @@ def document(
     share of requests that show each field.
     """
     text = plain(record["text"])
-    constraints = Constraints.of(record)
+    constraints = Constraints.of(record) if prompt_share else None
     key = str(record.get("group") or record["text"])
     if constraints and chosen(key, prompt_share, seed):
         constraints = subset(constraints, fields or {}, f"{seed}:{key}")
@@ -84,25 +88,33 @@ def document(
 def encode(part: Slice, plan: Plan) -> dict[str, Any]:
     """Encode, pack and write one slice; done already (by a run that was stopped) is done.
 
+    Besides the rows it writes ``<name>.npz``: ``lengths``, the mean length of each row's documents in tokens, and
+    ``clusters``, (row, number) where a row holds a near-duplicate that was kept.
+
     Returns:
         The counts of the slice, as in ``<name>.json``.
-
-    Raises:
-        UserError: a broken line.
     """
     rows_file, counts_file = plan.out_dir / f"{part.name}.bin", plan.out_dir / f"{part.name}.json"
     if counts_file.is_file():
         counts = json.loads(counts_file.read_text(encoding="utf-8"))
         if counts["slice"] == _identity(part) and rows_file.stat().st_size == counts["rows"] * plan.width * 2:
             return counts
-    counts = {"slice": _identity(part), "documents": 0, "empty": 0, "prompts": 0, "characters": 0, "tokens": 0}
-    flat, lengths = _tokens(part, plan, counts)
-    packed = PACKINGS[plan.packing](flat, lengths, plan.width, seed=(plan.seed << 32) + part.number)
-    counts.update(rows=len(packed.rows), filler=packed.filler, cut=packed.cut)
+    found = read(part, plan)
+    flat = np.asarray(found.flat)
+    clusters = found.clusters if max(found.clusters, default=-1) >= 0 else None
+    packed = PACKINGS[plan.packing](flat, found.lengths, plan.width, (plan.seed << 32) + part.number, clusters)
+    cut, headless = concatenated(found.lengths, plan.width)
+    counts = found.counts | {
+        "slice": _identity(part), "documents": len(found.lengths), "tokens": len(flat), "rows": len(packed.rows),
+        "filler": packed.filler, "cut": packed.cut, "headless": packed.headless,
+        "cut_if_concatenated": cut, "headless_if_concatenated": headless,
+    }  # fmt: skip
     beside = rows_file.with_suffix(".bin.tmp")
     packed.rows.astype("<u2", copy=False).tofile(beside)
     os.replace(beside, rows_file)
-    write_text(counts_file, json.dumps(counts))
+    with open(rows_file.with_suffix(".npz"), "wb") as file:
+        np.savez(file, lengths=_means(packed, found.lengths), clusters=_kept(packed, clusters))
+    write_text(counts_file, json.dumps(counts, ensure_ascii=False))
     return counts
 
 
@@ -110,41 +122,115 @@ def _identity(part: Slice) -> list[Any]:
     return [part.path.name, part.start, part.stop]
 
 
-def _tokens(part: Slice, plan: Plan, counts: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
-    """All documents of a slice as one uint16 array, and their lengths; adds to ``counts``."""
-    tokenizer = _tokenizer(plan.tokenizer_dir)
-    blocks: list[np.ndarray] = []
+def _means(packed: Packed, lengths: list[int]) -> np.ndarray:
+    """(R,) uint16: mean length of the documents with a piece in each row."""
+    row, document = packed.places.T
+    total = np.bincount(row, np.asarray(lengths, np.float64)[document], len(packed.rows))
+    return np.minimum(total / np.maximum(np.bincount(row, minlength=len(packed.rows)), 1), 65_535).astype(np.uint16)
+
+
+def _kept(packed: Packed, clusters: list[int] | None) -> np.ndarray:
+    """(K, 2) int64: row and number of each near-duplicate."""
+    if clusters is None:
+        return np.empty((0, 2), np.int64)
+    numbers = np.asarray(clusters, np.int64)[packed.places[:, 1]]
+    return np.column_stack((packed.places[:, 0], numbers))[numbers >= 0]
+
+
+@dataclass
+class Documents:
+    """The documents of a slice: their ids one after another (each with its end), lengths, clusters (-1: none), counts."""
+
+    flat: array[int]
+    lengths: list[int]
+    clusters: list[int]
+    counts: dict[str, Any]
+
+
+def read(part: Slice, plan: Plan, most: int | None = None) -> Documents:
+    """Read and encode a slice, or the first ``most`` documents of it.
+
+    A line that cannot be read is counted (``bad``) and, the first `EXAMPLES` of them, named (``examples``).
+    """
+    tokenizer, end = _tokenizer(plan.tokenizer_dir, plan.eos_id)
+    found = Documents(
+        array("H"), [], [], dict.fromkeys(("bad", "empty", "prompts", "characters"), 0) | {"examples": []}
+    )
+    texts, calls = islice(_texts(part, plan, found), most), []
+    while batch := list(islice(texts, _BATCH)):
+        groups = _groups(batch, end)
+        joint = [end.join(group) for group in groups]
+        for encoded, group in zip(tokenizer.encode_batch_fast(joint, add_special_tokens=False), groups, strict=True):
+            ids = encoded.ids
+            ids.append(plan.eos_id)
+            found.flat.fromlist(ids)
+            calls.append((len(ids), len(group)))
+    found.lengths = _lengths(np.asarray(found.flat), calls, plan.eos_id)
+    return found
+
+
+def _lengths(flat: np.ndarray, calls: list[tuple[int, int]], eos_id: int) -> list[int]:
+    """The length of each text; ``calls`` holds tokens and texts of what was encoded as one."""
+    ends = np.flatnonzero(flat == eos_id)
+    if len(ends) == sum(texts for _, texts in calls):
+        return np.diff(ends, prepend=-1).tolist()
     lengths: list[int] = []
-    for texts in _batches(part, plan, counts):
-        batch = [[*found.ids, plan.eos_id] for found in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-        blocks.append(np.fromiter(chain.from_iterable(batch), dtype=np.uint16))
-        lengths += map(len, batch)
-    flat = np.concatenate(blocks) if blocks else np.empty(0, np.uint16)
-    counts["documents"], counts["tokens"] = len(lengths), len(flat)
-    return flat, lengths
+    at = 0  # some text has an end inside, and was encoded alone
+    for tokens, texts in calls:
+        inside = np.flatnonzero(flat[at : at + tokens] == eos_id)
+        lengths += np.diff(inside, prepend=-1).tolist() if texts > 1 else [tokens]
+        at += tokens
+    return lengths
 
 
-def _batches(part: Slice, plan: Plan, counts: dict[str, Any]) -> Iterator[list[str]]:
-    def texts() -> Iterator[str]:
-        for record, _ in records(part.path, part.start, part.stop):
-            if not record["text"]:
-                counts["empty"] += 1
-                continue
-            text, prompted = document(record, plan.prompt_share, plan.seed, plan.prompt_fields)
-            counts["prompts"] += prompted
-            counts["characters"] += len(text)
-            yield text
+def _groups(texts: list[str], end: str) -> list[list[str]]:
+    """Texts that are encoded as one, short enough to gain by it; each alone without ``end``, or if one contains it."""
+    if not end or any(end in text for text in texts):
+        return [[text] for text in texts]
+    groups: list[list[str]] = [[]]
+    size = 0
+    for text in texts:
+        if size >= _JOINED:
+            groups.append([])
+            size = 0
+        groups[-1].append(text)
+        size += len(text)
+    return groups
 
-    found = texts()
-    while batch := list(islice(found, _BATCH)):
-        yield batch
+
+def _texts(part: Slice, plan: Plan, found: Documents) -> Iterator[str]:
+    counts = found.counts
+
+    def bad(at: int, reason: str) -> None:
+        counts["bad"] += 1
+        if len(counts["examples"]) < EXAMPLES:
+            counts["examples"].append({"file": part.path.name, "line": line_number(part.path, at), "reason": reason})
+
+    for record, _ in records(part.path, part.start, part.stop, bad):
+        if not record["text"]:
+            counts["empty"] += 1
+            continue
+        text, prompted = document(record, plan.prompt_share, plan.seed, plan.prompt_fields)
+        counts["prompts"] += prompted
+        counts["characters"] += len(text)
+        cluster = record.get("cluster")
+        found.clusters.append(cluster if isinstance(cluster, int) else -1)
+        yield text
 
 
 @functools.lru_cache(maxsize=1)
-def _tokenizer(folder: Path) -> tokenizers.Tokenizer:
-    return files.load(folder)
+def _tokenizer(folder: Path, eos_id: int) -> tuple[tokenizers.Tokenizer, str]:
+    """The tokenizer, and the piece that may stand between texts that are encoded in one go (a tenth faster).
+
+    Without normaliser and pre-tokeniser, as ours are, a text has the same ids with special pieces around it. For other
+    tokenizers the piece is empty: each text is encoded by itself.
+    """
+    tokenizer = files.load(folder)
+    added = tokenizer.get_added_tokens_decoder().get(eos_id)
+    alike = tokenizer.normalizer is None and tokenizer.pre_tokenizer is None and added is not None
+    return tokenizer, added.content if alike and not (added.lstrip or added.rstrip or added.single_word) else ""
 
 
 def one_thread() -> None:
-    """Initializer of a worker: one Rayon thread each beats one process with many."""
+    """Set up a worker: one Rayon thread each beats one process with many."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from litgpt_zh.stage import UserError
+from litgpt_zh.tokens.order import Stream
 
 
 class Rows(Dataset):
@@ -67,42 +68,25 @@ class _Batches(DistributedSampler):
 
 
 class Shuffled(_Batches):
-    """The endless stream perm(seed, 0), perm(seed, 1), ... cut into batches: every row once an epoch, none dropped.
+    """A `Stream` cut into batches: every row of a source once an epoch, none dropped.
 
     A batch may reach over the end of an epoch, so shapes are fixed and fewer rows than one batch go round.
     """
 
-    def __init__(self, rows: int, batch_size: int, seed: int) -> None:
-        super().__init__(rows, batch_size)
-        self.seed = seed
+    def __init__(self, stream: Stream, batch_size: int) -> None:
+        super().__init__(stream.rows, batch_size)
+        self.stream = stream
         self.place = 0
-        self._orders: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
-        """Batches of one pass."""
+        """Batches of one pass over as many rows as there are."""
         return max(1, self.rows // self.step)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """The rest of the pass that ``place`` lies in."""
         start = self.place + self.rank * self.batch_size
         for n in range(len(self) - self.place // self.step % len(self)):
-            yield self.numbers(start + n * self.step)
-
-    def numbers(self, start: int) -> np.ndarray:
-        """Row numbers (B,) at places ``start`` .. ``start + B - 1`` of the stream."""
-        places = np.arange(start, start + self.batch_size)
-        epochs = places // self.rows
-        found = np.empty(self.batch_size, np.int64)
-        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
-            here = epochs == epoch
-            found[here] = self._order(epoch)[places[here] % self.rows]
-        return found
-
-    def _order(self, epoch: int) -> np.ndarray:
-        if epoch not in self._orders:
-            order = np.random.default_rng((self.seed, epoch)).permutation(self.rows)
-            self._orders = {n: o for n, o in self._orders.items() if n == epoch - 1} | {epoch: order}
-        return self._orders[epoch]
+            yield self.stream.numbers(np.arange(start + n * self.step, start + n * self.step + self.batch_size))
 
 
 class InOrder(_Batches):
@@ -136,22 +120,24 @@ class RowLoader(DataLoader):
                 self.sampler.place += self.sampler.step
             yield batch
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """Where the stream stands: rows handed out by all processes, and what the stream is made of."""
         if not isinstance(self.sampler, Shuffled):
             return {}
-        return {"place": self.sampler.place, "rows": self.sampler.rows, "seed": self.sampler.seed}
+        stream = self.sampler.stream
+        return {"place": self.sampler.place, "rows": stream.rows, "seed": stream.seed} | stream.described()
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on at a saved place.
 
         Raises:
-            UserError: the checkpoint was written with other rows or another seed.
+            UserError: the checkpoint was written with other rows, another seed, order or mixture.
         """
         if not isinstance(self.sampler, Shuffled):
             return
         now = self.state_dict()
-        if changed := [f"{k} {state.get(k)}, now {now[k]}" for k in ("rows", "seed") if state.get(k) != now[k]]:
+        keys = [key for key in {**now, **state} if key != "place"]
+        if changed := [f"{k} {state.get(k)}, now {now.get(k)}" for k in keys if state.get(k) != now.get(k)]:
             raise UserError(
                 f"the checkpoint was written with other data ({', '.join(changed)}); give the same data again"
             )

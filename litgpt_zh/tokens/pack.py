@@ -6,11 +6,12 @@ import functools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
-Piece = tuple[int, int]
-"""[start, stop) in the flat token array."""
+SPARE = 0.02
+"""The gap that best fit may leave before a second way is tried."""
 
 
 @dataclass
@@ -18,12 +19,15 @@ class Packed:
     """Rows and what became of the documents.
 
     ``rows`` is (R, T + 1) uint16; ``filler`` counts the tokens that fill gaps with the head of another document;
-    ``cut`` counts documents that do not stand whole in one row.
+    ``cut`` counts documents that do not stand whole in one row, ``headless`` rows that begin inside a document;
+    ``places`` is (P, 2) int64: row and document of each piece, filling left out.
     """
 
     rows: np.ndarray
     filler: int
     cut: int
+    headless: int
+    places: np.ndarray
 
 
 def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
@@ -87,9 +91,13 @@ def exact_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
                 if stock.items[length]:  # one length can be asked for more often than it is there
                     row.append(stock.items[length].pop())
                     room -= length
+                    stock.spent |= not stock.items[length]
             stock.forget_empty()
         rows.append(row)
     return rows
+
+
+_SORT_EVERY = 16  # rows; sorting the lengths for each one took most of the time
 
 
 class _Stock:
@@ -103,11 +111,14 @@ class _Stock:
             self.items[lengths[item]].append(item)
         self.lengths = [length for length in range(capacity, 0, -1) if self.items[length]]
         self.sums: list[int] = []
+        self.reached, self.spent = 0, False
+        self.plentiful: list[int] = []
+        self.asked = 0
 
     def forget_empty(self) -> None:
-        if not all(self.items[length] for length in self.lengths):
+        if self.spent:
             self.lengths = [length for length in self.lengths if self.items[length]]
-            self.sums = []
+            self.sums, self.asked, self.spent = [], 0, False
 
     def addends(self, room: int) -> list[int]:
         """At most ``MOST`` lengths with the largest sum that is not above ``room``.
@@ -119,18 +130,22 @@ class _Stock:
             self.sums = [1]
             for _ in range(self.MOST):
                 self.sums.append(functools.reduce(operator.or_, (self.sums[-1] << n for n in self.lengths)) & whole)
-        found = functools.reduce(operator.or_, self.sums[1:]) & ((1 << (room + 1)) - 1)
-        left = found.bit_length() - 1
+            self.reached = functools.reduce(operator.or_, self.sums[1:])
+        left = (self.reached & ((1 << (room + 1)) - 1)).bit_length() - 1
         k = next(k for k in range(1, self.MOST + 1) if self.sums[k] >> left & 1)
-        plentiful = sorted(self.lengths, key=lambda n: -len(self.items[n]))
+        if self.asked % _SORT_EVERY == 0:
+            self.plentiful = sorted(self.lengths, key=lambda n: -len(self.items[n]))
+        self.asked += 1
         chosen = []
         for fewer in reversed(self.sums[:k]):
-            chosen.append(next(n for n in plentiful if n <= left and fewer >> (left - n) & 1))
+            chosen.append(next(n for n in self.plentiful if n <= left and fewer >> (left - n) & 1))
             left -= chosen[-1]
         return chosen
 
 
-def pack_best_fit(flat: np.ndarray, lengths: Sequence[int], width: int, seed: int) -> Packed:
+def pack_best_fit(
+    flat: np.ndarray, lengths: Sequence[int], width: int, seed: int, clusters: Sequence[int] | None = None
+) -> Packed:
     """Whole documents in rows, each gap filled with the head of another document.
 
     A document longer than a row is cut into full rows and a rest, which is packed like a document. Inside a row the
@@ -141,60 +156,144 @@ def pack_best_fit(flat: np.ndarray, lengths: Sequence[int], width: int, seed: in
         lengths: length of each document, summing to N.
         width: row length T + 1.
         seed: seed of order and filling.
+        clusters: number of the near-duplicates each document belongs to, -1 for none. Two of one number share no row
+            while there is a piece of equal length to change places with.
     """
-    documents = _spans(lengths)
-    pieces = [(at, min(at + width, stop)) for start, stop in documents for at in range(start, stop, width)]
-    rng = np.random.default_rng(seed)
-    sizes = [stop - start for start, stop in pieces]
-    order = min(best_fit(sizes, width), exact_fit(sizes, width), key=len)
-    rows = np.empty((len(order), width), dtype=flat.dtype)
-    heads, filler = _Heads(flat, documents, rng), 0
-    for row, items in zip(rows, order, strict=True):
-        at = 0
-        for item in rng.permutation(items):
-            start, stop = pieces[item]
-            row[at : at + stop - start] = flat[start:stop]
-            at += stop - start
-        filler += heads.fill(row[at:])
-    return Packed(rows, filler, cut=sum(length > width for length in lengths))
+    rng, sizes, starts = np.random.default_rng(seed), *_spans(lengths)
+    document, offset, size = _pieces(sizes, width)
+    order = fit(size.tolist(), width)
+    if clusters is not None:
+        _part(order, size.tolist(), np.asarray(clusters)[document].tolist())
+    row = np.repeat(np.arange(len(order)), np.fromiter(map(len, order), np.int64, len(order)))
+    item = np.fromiter(chain.from_iterable(order), np.int64, len(size))
+    item = item[np.argsort(row + rng.random(len(item)))]
+    document, offset, size = document[item], offset[item], size[item]
+    filling = _filling(width - np.bincount(row, size, len(order)).astype(np.int64), sizes, starts, rng)
+    rows = _rows(flat, width, (row, starts[document] + offset, size), *filling)
+    headless = int(np.count_nonzero(offset[np.searchsorted(row, np.arange(len(order)))]))
+    cut = int(np.count_nonzero(sizes > width))
+    return Packed(rows, _total(filling), cut, headless, np.column_stack((row, document)))
 
 
-def pack_concatenate(flat: np.ndarray, lengths: Sequence[int], width: int, seed: int) -> Packed:
+def fit(sizes: Sequence[int], width: int) -> list[list[int]]:
+    """Best fit; where that leaves more than `SPARE`, the better of it and :func:`exact_fit`, which takes longer."""
+    rows = best_fit(sizes, width)
+    if len(rows) * width <= (1 + SPARE) * sum(sizes):
+        return rows
+    return min(rows, exact_fit(sizes, width), key=len)
+
+
+def predicted(lengths: Sequence[int], width: int) -> tuple[float, float]:
+    """What packing documents with these lengths comes to, from lengths alone.
+
+    Args:
+        lengths: of a sample, at least one.
+        width: row length T + 1.
+
+    Returns:
+        Share of the row tokens that is filling; share of the documents that are longer than a row.
+    """
+    sizes = _pieces(np.asarray(lengths), width)[2].tolist()
+    return 1 - sum(sizes) / (len(fit(sizes, width)) * width), sum(n > width for n in lengths) / len(lengths)
+
+
+def concatenated(lengths: Sequence[int], width: int) -> tuple[int, int]:
+    """Documents cut, and rows that begin inside a document, if all are put one after another and cut at each row's end."""
+    sizes, starts = _spans(lengths)
+    if not len(sizes):
+        return 0, 0
+    stops = starts + sizes
+    cut, heads = np.count_nonzero(starts // width != (stops - 1) // width), np.count_nonzero(starts % width == 0)
+    return int(cut), int(-(-stops[-1] // width) - heads)
+
+
+def pack_concatenate(
+    flat: np.ndarray, lengths: Sequence[int], width: int, seed: int, clusters: Sequence[int] | None = None
+) -> Packed:
     """Documents one after another, cut wherever a row ends; the last row is filled like any gap."""
-    documents = _spans(lengths)
+    sizes, starts = _spans(lengths)
     count = -(-len(flat) // width)
-    padded = np.empty(count * width, dtype=flat.dtype)
-    padded[: len(flat)] = flat
-    filler = _Heads(flat, documents, np.random.default_rng(seed)).fill(padded[len(flat) :])
-    cut = sum(start // width != (stop - 1) // width for start, stop in documents)
-    return Packed(padded.reshape(count, width), filler, cut)
+    gaps = np.arange(1, count + 1) * width - len(flat)
+    filling = _filling(np.maximum(gaps, 0), sizes, starts, np.random.default_rng(seed))
+    rows = _rows(flat, width, (np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([len(flat)])), *filling)
+    first, last = starts // width, (starts + sizes - 1) // width
+    document = np.repeat(np.arange(len(sizes)), last - first + 1)
+    row = np.arange(len(document)) - np.repeat(np.cumsum(last - first + 1) - last - 1, last - first + 1)
+    return Packed(rows, _total(filling), *concatenated(lengths, width), np.column_stack((row, document)))
 
 
 PACKINGS = {"best-fit": pack_best_fit, "concatenate": pack_concatenate}
 
 
-def _spans(lengths: Sequence[int]) -> list[Piece]:
-    ends = np.cumsum(lengths, dtype=np.int64).tolist()
-    return list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []
+def _spans(lengths: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes and starts of the documents in the flat token array."""
+    sizes = np.asarray(lengths, np.int64)
+    return sizes, np.cumsum(sizes) - sizes
 
 
-class _Heads:
-    """Fills gaps with the head of a random document that is long enough, or else with whole ones first."""
+def _pieces(sizes: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Documents in pieces of at most a row: document of each piece, where in it the piece starts, its size."""
+    count = -(-sizes // width)
+    document = np.repeat(np.arange(len(sizes)), count)
+    offset = (np.arange(len(document)) - np.repeat(np.cumsum(count) - count, count)) * width
+    return document, offset, np.minimum(sizes[document] - offset, width)
 
-    def __init__(self, flat: np.ndarray, documents: list[Piece], rng: np.random.Generator) -> None:
-        self.flat, self.rng = flat, rng
-        self.documents = sorted(documents, key=lambda piece: piece[1] - piece[0])
-        self.lengths = np.array([stop - start for start, stop in self.documents])
 
-    def fill(self, gap: np.ndarray) -> int:
-        """Fill ``gap`` in place; returns its length."""
-        at = 0
-        while at < len(gap):
-            first = int(np.searchsorted(self.lengths, len(gap) - at))
-            start, stop = self.documents[
-                int(self.rng.integers(first if first < len(self.lengths) else 0, len(self.lengths)))
-            ]
-            stop = min(stop, start + len(gap) - at)
-            gap[at : at + stop - start] = self.flat[start:stop]
-            at += stop - start
-        return len(gap)
+Copies = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Parts of the flat token array that are put into rows: row, start, size."""
+
+
+def _rows(flat: np.ndarray, width: int, *copies: Copies) -> np.ndarray:
+    """(R, width) rows in which the parts stand in the order in which they are given."""
+    if not len(flat):
+        return np.empty((0, width), flat.dtype)
+    row, start, size = map(np.concatenate, zip(*copies, strict=True))
+    order = np.argsort(row, kind="stable")
+    first, stop = start[order] * flat.itemsize, (start + size)[order] * flat.itemsize
+    tokens = memoryview(flat.tobytes())
+    joined = b"".join([tokens[a:b] for a, b in zip(first.tolist(), stop.tolist(), strict=True)])
+    return np.frombuffer(joined, flat.dtype).reshape(-1, width)
+
+
+def _total(filling: list[Copies]) -> int:
+    return int(sum(size.sum() for _, _, size in filling))
+
+
+def _part(order: list[list[int]], sizes: Sequence[int], clusters: Sequence[int]) -> None:
+    """Change pieces of equal size over until no row holds two of one cluster, as far as that goes."""
+
+    def clashes(row: int, slot: int, item: int) -> bool:
+        return clusters[item] >= 0 and any(
+            clusters[other] == clusters[item] for n, other in enumerate(order[row]) if n != slot
+        )
+
+    twice = [(r, s) for r, items in enumerate(order) for s, item in enumerate(items) if clashes(r, s, item)]
+    if not twice:
+        return
+    by_size: dict[int, list[tuple[int, int]]] = {}
+    for row, items in enumerate(order):
+        for slot, item in enumerate(items):
+            by_size.setdefault(sizes[item], []).append((row, slot))
+    for row, slot in twice:
+        item = order[row][slot]
+        if not clashes(row, slot, item):  # its twin has moved
+            continue
+        for other_row, other_slot in by_size[sizes[item]]:
+            other = order[other_row][other_slot]
+            if other_row != row and not clashes(row, slot, other) and not clashes(other_row, other_slot, item):
+                order[row][slot], order[other_row][other_slot] = other, item
+                break
+
+
+def _filling(gaps: np.ndarray, sizes: np.ndarray, starts: np.ndarray, rng: np.random.Generator) -> list[Copies]:
+    """For the gap at the end of each row the head of a random document that is long enough, or else whole ones first."""
+    by_size = np.argsort(sizes, kind="stable")
+    sizes, starts = sizes[by_size], starts[by_size]
+    gaps, found = gaps.copy(), []
+    while len(row := np.flatnonzero(gaps)):
+        first = np.searchsorted(sizes, gaps[row])
+        first[first == len(sizes)] = 0  # none is long enough: any
+        chosen = rng.integers(first, len(sizes))
+        found.append((row, starts[chosen], np.minimum(sizes[chosen], gaps[row])))
+        gaps[row] -= found[-1][2]
+    return found
