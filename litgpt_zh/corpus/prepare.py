@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import xxhash
 
-from litgpt_zh.corpus.clean import Limits, clean, content_hash, tidy
+from litgpt_zh.corpus.clean import Limits, clean, content, tidy
+from litgpt_zh.corpus.near import signatures
 from litgpt_zh.corpus.readers import Bad, Record
 
 BATCH = 500
@@ -38,15 +39,19 @@ class Job:
     items: Block | list[Record | Bad]
     limits: Limits
     seed: int
+    signed: bool = False
+    """Whether stories get a MinHash signature."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A story that passed the rules: its hash, its place in the split (0 <= place < 1) and its line."""
+    """A story that passed the rules: its hash, its place in the split (0 <= place < 1), its length and its line."""
 
     key: int
     place: float
+    characters: int
     line: bytes
+    signature: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ def place(fields: dict[str, Any], key: int, seed: int) -> float:
 
     Args:
         fields: the record.
-        key: `content_hash` of its text.
+        key: xxh3-64 of its `clean.content`.
         seed: another seed is another split.
     """
     group = fields.get("group")
@@ -73,9 +78,14 @@ def place(fields: dict[str, Any], key: int, seed: int) -> float:
 def work(job: Job) -> Done:
     """Do one job (in a worker process)."""
     changed: Counter[str] = Counter()
+    contents: list[bytes] = []
     results = [
-        item if isinstance(item, Bad) else prepare(item, job.limits, job.seed, changed) for item in _records(job.items)
+        item if isinstance(item, Bad) else prepare(item, job.limits, job.seed, changed, contents)
+        for item in _records(job.items)
     ]
+    if job.signed:
+        marks = iter(signatures(contents))
+        results = [r if isinstance(r, Bad) else replace(r, signature=next(marks).tobytes()) for r in results]
     return Done(results, changed)
 
 
@@ -88,16 +98,17 @@ def _records(items: Block | list[Record | Bad]) -> Iterable[Record | Bad]:
     return (Record(story.record(), "world", items.start + n) for n, story in enumerate(stories, 1))
 
 
-def prepare(record: Record, limits: Limits, seed: int, changed: Counter[str]) -> Kept | Bad:
-    """Clean one record."""
+def prepare(record: Record, limits: Limits, seed: int, changed: Counter[str], contents: list[bytes]) -> Kept | Bad:
+    """Clean one record; what stays of one that is kept is put at the end of ``contents``."""
     text, reason, rules = clean(record.fields["text"], limits)
     changed.update(rules)
     if text is None:
         return Bad(record.file, record.line, reason)
     fields = {"text": text} | {key: _tidy(value) for key, value in record.fields.items() if key != "text" and value}
     line = json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n"
-    key = content_hash(text)
-    return Kept(key, place(fields, key, seed), line)
+    contents.append(content(text))
+    key = xxhash.xxh3_64_intdigest(contents[-1])
+    return Kept(key, place(fields, key, seed), len(text), line)
 
 
 def _tidy(value: Any) -> Any:
