@@ -83,7 +83,7 @@ class Stories:
         return len(self.facts)
 
     def signatures(self) -> np.ndarray:
-        """(n, 128) uint32, on disk until used."""
+        """(n, 160) uint32, on disk until used."""
         return np.memmap(self._folder / _SIGNATURES, "<u4", "r").reshape(-1, HASHES)
 
     def lines(self, indices: Iterable[int]) -> Iterator[bytes]:

@@ -84,8 +84,12 @@ class Found:
 def _search(job: _Band) -> tuple[near.Pairs, int, int]:
     """The pairs of a band that look similar enough; how many met; how many were left out."""
     marks = Stories(job.folder).signatures()
-    pairs, left_out = near.candidates(marks, job.band)
-    return pairs[near.estimates(marks, pairs) >= job.least], len(pairs), left_out
+    parts, left_out = near.candidates(marks, job.band)
+    alike, met = [np.empty((0, 2), np.int64)], 0
+    for pairs in parts:
+        met += len(pairs)
+        alike.append(pairs[near.estimates(marks, pairs) >= job.least])
+    return np.concatenate(alike), met, left_out
 
 
 def _compare(job: _Pairs) -> np.ndarray:
@@ -100,13 +104,13 @@ def find(folder: Path, threshold: float, workers: int) -> Found:
     count = len(Stories(folder))
     workers = 1 if count < _SMALL else workers
     bands = [_Band(folder, band, threshold - _MARGIN) for band in range(near.BANDS)]
-    codes, met, left_out = np.empty(0, np.int64), 0, 0
+    codes, met, left_out = [np.empty(0, np.int64)], 0, 0
     with progress(near.BANDS, desc="corpus: near-duplicates", unit="band") as bar:
         for pairs, some, missed in in_order(_search, bands, workers, stage="corpus"):
-            codes = np.union1d(codes, pairs[:, 0] * count + pairs[:, 1])
+            codes.append(pairs[:, 0] * count + pairs[:, 1])
             met, left_out = met + some, left_out + missed
             bar.update()
-    pairs = np.stack(np.divmod(codes, max(count, 1)), axis=1)
+    pairs = np.stack(np.divmod(near.distinct(np.concatenate(codes)), max(count, 1)), axis=1)
     jobs = [_Pairs(folder, pairs[at : at + _PAIRS]) for at in range(0, len(pairs), _PAIRS)]
     similar = np.concatenate([np.empty(0), *in_order(_compare, jobs, workers, stage="corpus")])
     close = similar >= threshold
