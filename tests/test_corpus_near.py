@@ -183,6 +183,16 @@ def test_a_shared_opening_is_no_duplicate(tmp_path: Path) -> None:
     assert corpus(put(tmp_path, texts), tmp_path / "out").counts["dropped"] == {}
 
 
+def test_a_crowd_is_still_one_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "CROWD", 6)
+    monkeypatch.setattr(near, "WINDOW", 2)
+    rng = random.Random(9)
+    crowd = [edited(STORIES[0], 0.04, rng) for _ in range(80)]
+    counts = corpus(put(tmp_path, crowd + STORIES[1:]), tmp_path / "out").counts
+    assert counts["near"]["sizes"] == {"80": 1}
+    assert counts["near"]["pairs left out of crowded buckets"] > 1000
+
+
 def test_which_one_stays(tmp_path: Path) -> None:
     longer = STORIES[0] + "大家都笑了。"
     source = put(tmp_path, [STORIES[0], longer, *STORIES[1:9]])
@@ -195,10 +205,12 @@ def test_which_one_stays(tmp_path: Path) -> None:
         corpus(source, tmp_path / "first", near="longest")
 
 
-def test_the_manifest_says_what_was_alike(tmp_path: Path) -> None:
+def test_the_manifest_says_what_was_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = random.Random(4)
     texts = [*STORIES, edited(STORIES[0], 0.02, rng), edited(STORIES[0], 0.02, rng), edited(STORIES[1], 0.12, rng)]
     corpus(put(tmp_path, texts), tmp_path / "out")
+    told = "5 stories in 2 clusters; to drop at other thresholds 0.5: 3, 0.6: "
+    assert told in capsys.readouterr().out
     found = Manifest.read(tmp_path / "out").counts["near"]
     assert (found["clusters"], found["stories"], found["sizes"]) == (2, 5, {"2": 1, "3": 1})
     assert list(found["thresholds"]) == ["0.5", "0.6", "0.7", "0.8", "0.9"]

@@ -18,7 +18,7 @@ from litgpt_zh.corpus.prepare import Done, Job, batches, blocks
 from litgpt_zh.corpus.readers import Bad, files, read
 from litgpt_zh.corpus.shards import Seen
 from litgpt_zh.corpus.staged import STAGED, Staged, Stories
-from litgpt_zh.corpus.thin import NEAR_DUPLICATE, Division, Near, divide
+from litgpt_zh.corpus.thin import NEAR_DUPLICATE, Division, Near, divide, told
 from litgpt_zh.pool import in_order
 from litgpt_zh.stage import Manifest, UserError, Workspace, discard, file_hash, open_stage, progress, write_text
 
@@ -101,6 +101,8 @@ def corpus(
         if not work.finished:
             _run(work, reader, str(source), division, max_bad, workers)
     print(f"{out_dir}: {_summary(work.counts)}" + (" (made before)" if work.finished else ""))
+    if alike := told(work.counts):
+        print(f"{out_dir}: {alike}")
     return work.manifest
 
 

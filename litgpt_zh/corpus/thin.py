@@ -220,12 +220,12 @@ def _report(found: Found, labels: np.ndarray, stories: Stories, threshold: float
         "pairs met in a band": found.met,
         "pairs left out of crowded buckets": found.left_out,
         "pairs alike": int((found.similar >= threshold).sum()),
-        "thresholds": {str(t): _at(found, len(labels), t) for t in sorted({*THRESHOLDS, threshold})},
+        "thresholds": {str(t): _at(found, t) for t in sorted({*THRESHOLDS, threshold})},
         "examples": list(_examples(found, stories, threshold)),
     }
 
 
-def _at(found: Found, count: int, threshold: float) -> dict[str, int]:
+def _at(found: Found, threshold: float) -> dict[str, int]:
     pairs = found.pairs[found.similar >= threshold]
     inside, pairs = np.unique(pairs, return_inverse=True)
     alone = len(np.unique(near.clusters(len(inside), pairs.reshape(-1, 2))))
@@ -251,3 +251,19 @@ def _distance(chosen: Plan) -> dict[str, Any]:
         if len(apart):
             found[split] = {"min": int(apart.min()), "median": float(np.median(apart)), "of": len(labels)}
     return found
+
+
+def told(counts: dict[str, Any]) -> str:
+    """One line on the near-duplicates in a manifest's counts; nothing where there are none."""
+    found = counts.get("near")
+    if not found or not found["stories"]:
+        return ""
+    at = ", ".join(f"{threshold}: {row['dropped']:,}" for threshold, row in found["thresholds"].items())
+    apart = "".join(
+        f"; apart in {split}: {row['min']:,} stories or more, {row['median']:,.0f} in the median"
+        for split, row in found.get("distance", {}).items()
+    )
+    return (
+        f"near-duplicates: {found['stories']:,} stories in {found['clusters']:,} clusters{apart};"
+        f" to drop at other thresholds {at}; examples in manifest.json"
+    )
