@@ -364,7 +364,7 @@ def volume(home: Path, count: int) -> None:
         figure(
             f"near-duplicates, {size:,} stories",
             f"{counts['dropped'] / size:.3%} dropped in {found['clusters']:,} clusters of {json.dumps(found['sizes'])};"
-            f" {found['pairs met in a band']:,} pairs met, {found['pairs left out of crowded buckets']:,} left out",
+            f" {found['pairs met in a band']:,} pairs met, {found['pairs left out of crowded bands']:,} left out",
         )
         figure(f"at other thresholds, {size:,} stories", json.dumps(found["thresholds"]))
     linear, square = np.linalg.lstsq(np.array([[n, n * n] for n in sizes], float), np.array(taken), rcond=None)[0]

@@ -121,6 +121,13 @@ def test_candidates_agree_in_every_row_of_the_band(monkeypatch: pytest.MonkeyPat
     assert met(marks, 0) == (pairs, 15 - len(pairs))  # what a crowd leaves out is counted
 
 
+def test_of_every_story_the_strongest_pairs_are_compared() -> None:
+    pairs = np.array([(0, 3), (1, 3), (0, 3), (2, 3), (0, 1), (1, 4)])
+    looks = np.array([0.6, 0.9, 0.6, 0.6, 0.5, 0.5], np.float32)
+    chosen = thin.strongest(pairs[:, 0] * 5 + pairs[:, 1], looks, 5, most=2)
+    assert pairs[chosen].tolist() == [[0, 1], [0, 3], [1, 3], [1, 4]]
+
+
 def test_clusters_are_connected_components() -> None:
     pairs = np.array([[4, 5], [1, 5], [2, 3], [1, 4]])
     assert near.clusters(7, pairs).tolist() == [0, 1, 2, 2, 1, 1, 6]
@@ -190,7 +197,7 @@ def test_a_crowd_is_still_one_cluster(tmp_path: Path, monkeypatch: pytest.Monkey
     crowd = [edited(STORIES[0], 0.04, rng) for _ in range(80)]
     counts = corpus(put(tmp_path, crowd + STORIES[1:]), tmp_path / "out").counts
     assert counts["near"]["sizes"] == {"80": 1}
-    assert counts["near"]["pairs left out of crowded buckets"] > 1000
+    assert counts["near"]["pairs left out of crowded bands"] > 1000
 
 
 def test_which_one_stays(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import xxhash
 
 GRAM, HASHES, BANDS = 3, 160, 40
 ROWS = HASHES // BANDS
-CROWD, WINDOW = 200, 64
+CROWD, WINDOW = 200, 32
 """A bucket of more than `CROWD` stories is not compared whole: each with the `WINDOW` that follow it."""
 Pairs = np.ndarray
 """(P, 2) int64, the smaller index first."""

@@ -26,7 +26,7 @@ NEAR_DUPLICATE = "near-duplicate"
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 _MARGIN = 0.13
 """Three standard deviations of an estimate: a pair that looks this much below the threshold is compared all the same."""
-_PAIRS, _SMALL = 20_000, 20_000
+_PAIRS, _SMALL, _PARTNERS = 20_000, 20_000, 16
 _EXAMPLES, _SHOWN = 5, 200
 
 
@@ -81,15 +81,37 @@ class Found:
     left_out: int
 
 
-def _search(job: _Band) -> tuple[near.Pairs, int, int]:
-    """The pairs of a band that look similar enough; how many met; how many were left out."""
+def _search(job: _Band) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """The pairs of a band that look similar enough, with their estimates; how many met; how many were left out."""
     marks = Stories(job.folder).signatures()
     parts, left_out = near.candidates(marks, job.band)
-    alike, met = [np.empty((0, 2), np.int64)], 0
+    codes, estimates, met = [np.empty(0, np.int64)], [np.empty(0, np.float32)], 0
     for pairs in parts:
         met += len(pairs)
-        alike.append(pairs[near.estimates(marks, pairs) >= job.least])
-    return np.concatenate(alike), met, left_out
+        found = near.estimates(marks, pairs)
+        alike = found >= job.least
+        codes.append(pairs[alike, 0] * len(marks) + pairs[alike, 1])
+        estimates.append(found[alike])
+    return np.concatenate(codes), np.concatenate(estimates), met, left_out
+
+
+def strongest(codes: np.ndarray, estimates: np.ndarray, count: int, most: int) -> np.ndarray:
+    """Which pairs to compare: each once, and of every story at most ``most`` with earlier ones, the likeliest.
+
+    A crowd of copies has more pairs than anybody can compare, and a few to each member hold it together.
+
+    Args:
+        codes: a pair (i, j), i < j, as ``i * count + j``; may repeat.
+        estimates: of each code.
+
+    Returns:
+        indices into ``codes``, in the order of the codes.
+    """
+    _, first = np.unique(codes, return_index=True)
+    later = codes[first] % count
+    order = np.lexsort((codes[first], -estimates[first], later))
+    starts = np.searchsorted(later[order], later[order])
+    return first[np.sort(order[np.arange(len(order)) - starts < most])]
 
 
 def _compare(job: _Pairs) -> np.ndarray:
@@ -104,13 +126,16 @@ def find(folder: Path, threshold: float, workers: int) -> Found:
     count = len(Stories(folder))
     workers = 1 if count < _SMALL else workers
     bands = [_Band(folder, band, threshold - _MARGIN) for band in range(near.BANDS)]
-    codes, met, left_out = [np.empty(0, np.int64)], 0, 0
+    codes, estimates, met, left_out = np.empty(0, np.int64), np.empty(0, np.float32), 0, 0
     with progress(near.BANDS, desc="corpus: near-duplicates", unit="band") as bar:
-        for pairs, some, missed in in_order(_search, bands, workers, stage="corpus"):
-            codes.append(pairs[:, 0] * count + pairs[:, 1])
+        for more, looks, some, missed in in_order(_search, bands, workers, stage="corpus"):
+            codes, estimates = np.concatenate([codes, more]), np.concatenate([estimates, looks])
             met, left_out = met + some, left_out + missed
+            if len(codes) > 2 * _PARTNERS * count or bar.n == near.BANDS - 1:
+                chosen = strongest(codes, estimates, count, _PARTNERS)
+                codes, estimates = codes[chosen], estimates[chosen]
             bar.update()
-    pairs = np.stack(np.divmod(near.distinct(np.concatenate(codes)), max(count, 1)), axis=1)
+    pairs = np.stack(np.divmod(codes, count), axis=1)
     jobs = [_Pairs(folder, pairs[at : at + _PAIRS]) for at in range(0, len(pairs), _PAIRS)]
     similar = np.concatenate([np.empty(0), *in_order(_compare, jobs, workers, stage="corpus")])
     close = similar >= threshold
@@ -218,7 +243,7 @@ def _report(found: Found, labels: np.ndarray, stories: Stories, threshold: float
         "stories": int(sizes.sum()),
         "sizes": {str(size): n for size, n in sorted(Counter(sizes.tolist()).items())},
         "pairs met in a band": found.met,
-        "pairs left out of crowded buckets": found.left_out,
+        "pairs left out of crowded bands": found.left_out,
         "pairs alike": int((found.similar >= threshold).sum()),
         "thresholds": {str(t): _at(found, t) for t in sorted({*THRESHOLDS, threshold})},
         "examples": list(_examples(found, stories, threshold)),
