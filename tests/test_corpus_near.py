@@ -67,6 +67,20 @@ def test_jaccard_by_hand() -> None:
         assert jaccard(a, b) == len(one & other) / len(one | other)
 
 
+def test_what_many_stories_share_does_not_count_unless_it_is_most_of_a_story() -> None:
+    texts = ["从前有一只兔子", "从前有一只松鼠", "从前有一个"] + [f"从前有{n}" for n in range(20)]
+    contents = [content(text) for text in texts]
+    usual = near.common(contents, 0.5)
+    assert usual.tolist() == near.sets([content("从前有")])[0].tolist()
+    assert near.common(contents[:20], 0.5).tolist() == []  # twenty stories are too few to tell
+    # {从前有, 前有一, 有一只, 一只兔, 只兔子} and {..., 一只松, 只松鼠}: 3 of 7, without the first 2 of 6
+    pairs = np.array([[0, 1], [0, 3]])
+    assert near.jaccard(contents, pairs).tolist() == [3 / 7, 1 / 6]
+    assert near.jaccard(contents, pairs, usual).tolist() == [2 / 6, 0]
+    both = near.sets([content("从前有一")])[0]  # more than half of the third: {从前有, 前有一, 有一个}
+    assert near.jaccard(contents, np.array([[0, 2]]), both).tolist() == [2 / 6]
+
+
 def test_many_pairs_at_once_are_compared_like_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     contents = [content(text) for text in STORIES[:30]]
     pairs = np.array([(i, j) for i in range(30) for j in range(i + 1, 30)])
@@ -124,8 +138,9 @@ def test_candidates_agree_in_every_row_of_the_band(monkeypatch: pytest.MonkeyPat
 def test_of_every_story_the_strongest_pairs_are_compared() -> None:
     pairs = np.array([(0, 3), (1, 3), (0, 3), (2, 3), (0, 1), (1, 4)])
     looks = np.array([0.6, 0.9, 0.6, 0.6, 0.5, 0.5], np.float32)
-    chosen = thin.strongest(pairs[:, 0] * 5 + pairs[:, 1], looks, 5, most=2)
+    chosen, left_out = thin.strongest(pairs[:, 0] * 5 + pairs[:, 1], looks, 5, most=2)
     assert pairs[chosen].tolist() == [[0, 1], [0, 3], [1, 3], [1, 4]]
+    assert left_out == 1
 
 
 def test_clusters_are_connected_components() -> None:

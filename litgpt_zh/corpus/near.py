@@ -144,19 +144,42 @@ def _owned(owners: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.repeat(owners.astype(np.uint64) << _HIGH, counts)
 
 
-def jaccard(contents: Sequence[bytes], pairs: Pairs) -> np.ndarray:
-    """The exact Jaccard similarity of the 3-gram sets, |A and B| / |A or B|, of each pair of ``contents``."""
+def common(contents: Sequence[bytes], share: float) -> np.ndarray:
+    """The grams that more than ``share`` of the stories have (and more than 20 of them), sorted."""
+    values = np.sort(sets(contents)[0])
+    edges = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))
+    return values[edges[:-1][np.diff(edges) > max(20, share * len(contents))]]
+
+
+def _among(values: np.ndarray, some: np.ndarray) -> np.ndarray:
+    at = np.minimum(np.searchsorted(some, values), max(0, len(some) - 1))
+    return some[at] == values if len(some) else np.zeros(len(values), dtype=bool)
+
+
+def jaccard(contents: Sequence[bytes], pairs: Pairs, usual: np.ndarray | None = None) -> np.ndarray:
+    """The exact Jaccard similarity of the 3-gram sets, |A and B| / |A or B|, of each pair of ``contents``.
+
+    Grams in ``usual`` (sorted) do not count, such as those of an opening that many stories share, unless they are more
+    than half of one of the two stories: then they are what it is made of, and all count.
+    """
     values, starts = sets(contents)
-    sizes = np.diff(starts)
+    usual = np.empty(0, np.uint32) if usual is None else usual
+    whole = np.diff(starts)
+    own = whole - np.diff(np.concatenate([[0], np.cumsum(_among(values, usual))])[starts])
     found = np.empty(len(pairs))
     for at in range(0, len(pairs), _TOGETHER):
         some = pairs[at : at + _TOGETHER]
-        counts = sizes[some.T.ravel()]
+        counts = whole[some.T.ravel()]
         where = np.arange(counts.sum()) + np.repeat(starts[some.T.ravel()] - np.cumsum(counts) + counts, counts)
         both = _owned(np.tile(np.arange(len(some)), 2), counts) | values[where]
         both.sort()
-        shared = np.bincount((both[1:][both[1:] == both[:-1]] >> _HIGH).astype(np.int64), minlength=len(some))
-        found[at : at + _TOGETHER] = shared / (sizes[some].sum(axis=1) - shared)
+        shared = both[1:][both[1:] == both[:-1]]
+        pair = (shared >> _HIGH).astype(np.int64)
+        every = (2 * own[some] < whole[some]).any(axis=1)
+        counted = every[pair] | ~_among(shared.astype(np.uint32), usual)
+        sizes = np.where(every, whole[some].sum(axis=1), own[some].sum(axis=1))
+        inside = np.bincount(pair[counted], minlength=len(some))
+        found[at : at + _TOGETHER] = inside / (sizes - inside)
     return found
 
 

@@ -26,6 +26,8 @@ NEAR_DUPLICATE = "near-duplicate"
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 _MARGIN = 0.13
 """Three standard deviations of an estimate: a pair that looks this much below the threshold is compared all the same."""
+_USUAL, _SAMPLE = 0.05, 20_000
+"""Grams in more than this share of the stories, as counted in a sample, are common stock and no sign of a copy."""
 _PAIRS, _SMALL, _PARTNERS = 20_000, 20_000, 16
 _EXAMPLES, _SHOWN = 5, 200
 
@@ -69,6 +71,7 @@ class _Band:
 class _Pairs:
     folder: Path
     pairs: near.Pairs
+    usual: np.ndarray
 
 
 @dataclass
@@ -95,7 +98,7 @@ def _search(job: _Band) -> tuple[np.ndarray, np.ndarray, int, int]:
     return np.concatenate(codes), np.concatenate(estimates), met, left_out
 
 
-def strongest(codes: np.ndarray, estimates: np.ndarray, count: int, most: int) -> np.ndarray:
+def strongest(codes: np.ndarray, estimates: np.ndarray, count: int, most: int) -> tuple[np.ndarray, int]:
     """Which pairs to compare: each once, and of every story at most ``most`` with earlier ones, the likeliest.
 
     A crowd of copies has more pairs than anybody can compare, and a few to each member hold it together.
@@ -105,20 +108,24 @@ def strongest(codes: np.ndarray, estimates: np.ndarray, count: int, most: int) -
         estimates: of each code.
 
     Returns:
-        indices into ``codes``, in the order of the codes.
+        indices into ``codes``, in the order of the codes; how many pairs that leaves out.
     """
     _, first = np.unique(codes, return_index=True)
     later = codes[first] % count
     order = np.lexsort((codes[first], -estimates[first], later))
     starts = np.searchsorted(later[order], later[order])
-    return first[np.sort(order[np.arange(len(order)) - starts < most])]
+    chosen = first[np.sort(order[np.arange(len(order)) - starts < most])]
+    return chosen, len(first) - len(chosen)
 
 
 def _compare(job: _Pairs) -> np.ndarray:
     """The exact similarity of each pair."""
     which, pairs = np.unique(job.pairs, return_inverse=True)
-    contents = [content(json.loads(line)["text"]) for line in Stories(job.folder).lines(which.tolist())]
-    return near.jaccard(contents, pairs.reshape(-1, 2))
+    return near.jaccard(_contents(Stories(job.folder), which), pairs.reshape(-1, 2), job.usual)
+
+
+def _contents(stories: Stories, which: np.ndarray) -> list[bytes]:
+    return [content(json.loads(line)["text"]) for line in stories.lines(which.tolist())]
 
 
 def find(folder: Path, threshold: float, workers: int) -> Found:
@@ -132,11 +139,14 @@ def find(folder: Path, threshold: float, workers: int) -> Found:
             codes, estimates = np.concatenate([codes, more]), np.concatenate([estimates, looks])
             met, left_out = met + some, left_out + missed
             if len(codes) > 2 * _PARTNERS * count or bar.n == near.BANDS - 1:
-                chosen = strongest(codes, estimates, count, _PARTNERS)
+                chosen, missed = strongest(codes, estimates, count, _PARTNERS)
+                left_out += missed
                 codes, estimates = codes[chosen], estimates[chosen]
             bar.update()
     pairs = np.stack(np.divmod(codes, count), axis=1)
-    jobs = [_Pairs(folder, pairs[at : at + _PAIRS]) for at in range(0, len(pairs), _PAIRS)]
+    sample = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
+    usual = near.common(_contents(Stories(folder), sample), _USUAL)
+    jobs = [_Pairs(folder, pairs[at : at + _PAIRS], usual) for at in range(0, len(pairs), _PAIRS)]
     similar = np.concatenate([np.empty(0), *in_order(_compare, jobs, workers, stage="corpus")])
     close = similar >= threshold
     return Found(pairs[close], similar[close], met, left_out)
