@@ -38,6 +38,7 @@ from litgpt_zh.corpus.thin import Division, divide
 from litgpt_zh.pool import in_order
 
 SEED, THRESHOLD = 11, 0.5
+_CHINESE, _END = re.compile("[一-鿿]"), 5
 OK = True
 
 
@@ -65,27 +66,34 @@ def told(count: int) -> list[dict[str, Any]]:
 
 
 class Copies:
-    """Ways to copy a story with changes; characters and spans come from other stories."""
+    """Ways to copy a story with changes; characters and spans come from other stories.
+
+    Edits are of Chinese characters and leave the last few of a story alone, which cleaning might take for an ending that
+    broke off; a share is one of its Chinese characters.
+    """
 
     def __init__(self, texts: list[str]) -> None:
         self.rng = random.Random(5)
         self.texts = texts
 
     def _character(self) -> str:
-        return self.rng.choice(self.rng.choice(self.texts))
+        return self.rng.choice(_CHINESE.findall(self.rng.choice(self.texts)))
+
+    def _places(self, chars: list[str]) -> list[int]:
+        return [at for at, char in enumerate(chars[:-_END]) if _CHINESE.match(char)]
 
     def edited(self, text: str, share: float) -> str:
         """So many edits a hundred characters: replaced, inserted and deleted ones, a third each."""
         chars = list(text)
-        for n in range(round(share * len(text))):
-            at = self.rng.randrange(len(chars))
+        for n in range(round(share * len(_CHINESE.findall(text)))):
+            at = self.rng.choice(self._places(chars))
             chars[at : at + (n % 3 > 0)] = [self._character()] if n % 3 < 2 else []
         return "".join(chars)
 
     def replaced(self, text: str, share: float) -> str:
         """So many characters replaced, no place twice: the hardest way to spend the same edits."""
         chars = list(text)
-        for at in self.rng.sample(range(len(chars)), round(share * len(chars))):
+        for at in self.rng.sample(self._places(chars), round(share * len(_CHINESE.findall(text)))):
             chars[at] = self._character()
         return "".join(chars)
 
@@ -95,7 +103,7 @@ class Copies:
         other = ""
         while len(other) < span:
             other = self.rng.choice(self.texts)
-        at, start = self.rng.randrange(len(text) - span + 1), self.rng.randrange(len(other) - span + 1)
+        at, start = self.rng.randrange(len(text) - span - _END), self.rng.randrange(len(other) - span + 1)
         return text[:at] + other[start : start + span] + text[at + span :]
 
 
