@@ -5,6 +5,7 @@ A job is a batch of records or a block of the built-in world; what comes out doe
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -51,6 +52,8 @@ class Kept:
     place: float
     characters: int
     line: bytes
+    content: bytes = b""
+    """What `clean.content` leaves of the text, until the signature is made."""
     signature: bytes = b""
 
 
@@ -78,15 +81,17 @@ def place(fields: dict[str, Any], key: int, seed: int) -> float:
 def work(job: Job) -> Done:
     """Do one job (in a worker process)."""
     changed: Counter[str] = Counter()
-    contents: list[bytes] = []
     results = [
-        item if isinstance(item, Bad) else prepare(item, job.limits, job.seed, changed, contents)
-        for item in _records(job.items)
+        item if isinstance(item, Bad) else prepare(item, job.limits, job.seed, changed) for item in _records(job.items)
     ]
-    if job.signed:
-        marks = iter(signatures(contents))
-        results = [r if isinstance(r, Bad) else replace(r, signature=next(marks).tobytes()) for r in results]
-    return Done(results, changed)
+    return Done(_signed(results, job.signed), changed)
+
+
+def _signed(results: list[Kept | Bad], wanted: bool) -> list[Kept | Bad]:
+    """With a signature, where wanted, in the place of what it is made of."""
+    contents = [story.content for story in results if isinstance(story, Kept)]
+    marks = (mark.tobytes() for mark in signatures(contents)) if wanted else itertools.repeat(b"")
+    return [replace(r, content=b"", signature=next(marks)) if isinstance(r, Kept) else r for r in results]
 
 
 def _records(items: Block | list[Record | Bad]) -> Iterable[Record | Bad]:
@@ -98,17 +103,17 @@ def _records(items: Block | list[Record | Bad]) -> Iterable[Record | Bad]:
     return (Record(story.record(), "world", items.start + n) for n, story in enumerate(stories, 1))
 
 
-def prepare(record: Record, limits: Limits, seed: int, changed: Counter[str], contents: list[bytes]) -> Kept | Bad:
-    """Clean one record; what stays of one that is kept is put at the end of ``contents``."""
+def prepare(record: Record, limits: Limits, seed: int, changed: Counter[str]) -> Kept | Bad:
+    """Clean one record."""
     text, reason, rules = clean(record.fields["text"], limits)
     changed.update(rules)
     if text is None:
         return Bad(record.file, record.line, reason)
     fields = {"text": text} | {key: _tidy(value) for key, value in record.fields.items() if key != "text" and value}
     line = json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n"
-    contents.append(content(text))
-    key = xxhash.xxh3_64_intdigest(contents[-1])
-    return Kept(key, place(fields, key, seed), len(text), line)
+    letters = content(text)
+    key = xxhash.xxh3_64_intdigest(letters)
+    return Kept(key, place(fields, key, seed), len(text), line, letters)
 
 
 def _tidy(value: Any) -> Any:
