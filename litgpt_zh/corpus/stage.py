@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from litgpt_zh.corpus import prepare
-from litgpt_zh.corpus.clean import RULES, Limits, content_hash
+from litgpt_zh.corpus.clean import RULES, Limits, content_hash, require
 from litgpt_zh.corpus.prepare import Done, Job, Kept, batches, blocks, place
 from litgpt_zh.corpus.readers import Bad, files, read
 from litgpt_zh.corpus.shards import Seen, Shards, fill_empty, read_shards
@@ -39,6 +39,9 @@ def corpus(
     min_chars: int = 20,
     max_chars: int = 20_000,
     min_chinese: float = 0.5,
+    endings: Literal["cut", "drop", "keep"] = "cut",
+    simplified: bool = False,
+    skip: list[str] | None = None,
     max_bad: int | None = None,
     workers: int = 0,
     overwrite: bool = False,
@@ -60,6 +63,9 @@ def corpus(
         min_chars: drop shorter stories.
         max_chars: drop longer stories.
         min_chinese: drop stories with a smaller share of Han among their letters and digits; 0 keeps any language.
+        endings: of a story that breaks off in the middle of a sentence: back to its last whole one, drop, or leave as is.
+        simplified: turn traditional characters into simplified ones; needs the extra ``opencc``.
+        skip: names of cleaning rules to leave out, such as punctuation or "not Chinese" (docs/corpus.md lists them).
         max_bad: stop when more input records than this cannot be read. By default they are only counted.
         workers: processes, 0 for one a core. The result does not depend on it.
         overwrite: move a corpus made with other settings aside instead of refusing.
@@ -71,7 +77,7 @@ def corpus(
         UserError: no such source; a setting out of range or that does not apply; fewer than two stories left; more than
             max_bad bad records; out_dir holds something else; disk full.
     """
-    limits = Limits(min_chars, max_chars, min_chinese)
+    limits = Limits(min_chars, max_chars, min_chinese, endings, simplified, tuple(skip or ()))
     _check(source, stories, seed, length, plots, val_share, limits, workers)
     settings: dict[str, Any] = {"seed": seed, "val_share": val_share, **asdict(limits)}
     inputs: dict[str, Path] = {}
@@ -107,6 +113,7 @@ def _check(
     workers: int,
 ) -> None:
     _check_plots(plots or [])
+    require(limits)
     if source != WORLD and ((stories, length) != (_STORIES, _LENGTH) or plots):
         raise UserError(
             "corpus: --stories, --length and --plots belong to the built-in world; leave them out with --source files"
@@ -184,7 +191,7 @@ class _Progress:
 
     @staticmethod
     def begin(folder: Path) -> _Progress:
-        counts = {"read": 0, "kept": 0, "train": 0, "val": 0, "dropped": {}, "changed": {}, "examples": []}
+        counts = {"read": 0, "kept": 0, "train": 0, "val": 0, "dropped": {}, "changed": {}, "examples": [], "edits": []}
         return _Progress(folder, counts, {split: Shards(folder, split) for split in ("train", "val")})
 
     @staticmethod
@@ -212,7 +219,10 @@ class _Progress:
         Raises:
             UserError: more unreadable records than ``max_bad``.
         """
-        self._add("changed", done.changed)
+        self._add("changed", done.log.changed)
+        for edit in done.log.edits:
+            if sum(shown["rule"] == edit.rule for shown in self.counts["edits"]) < prepare.EXAMPLES:
+                self.counts["edits"].append(asdict(edit))
         for result in done.results:
             self.counts["read"] += 1
             if isinstance(result, Bad):
