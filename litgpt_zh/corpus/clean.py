@@ -8,13 +8,14 @@ is normalised beyond what stands there; NFKC would turn ，！？ into ASCII: it
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import unicodedata
 from typing import NamedTuple
 
 import xxhash
 
-from litgpt_zh.corpus.clean_encoding import broken_characters, mojibake
+from litgpt_zh.corpus.clean_encoding import SIGNS, broken_characters, mojibake
 from litgpt_zh.corpus.clean_marks import (
     converter,
     end_marks,
@@ -76,9 +77,10 @@ MENDING = ("mojibake", "invisible characters", "newlines", "spaces", "broken cha
            "punctuation", "traditional characters")  # fmt: skip
 """The rules that put a passage right wherever it stands: they apply to a record's words, sentence and summary too."""
 _TIDY = (strip_invisible, newlines, spaces)
-_MARKS = "，。！？；：、“”‘’（）《》…—"
-_HANZI = "\u4e00-\u9224\u9226-\u9289\u928b-\u951a\u951c-\u9fff"  # without 鈥 銆 锛, signs of mojibake
-_PLAIN = re.compile(f"[{_HANZI}{_MARKS}]+(?:\n{{1,2}}[{_HANZI}{_MARKS}]+)*")
+_EDGES = sorted({0x4DFF, *map(ord, SIGNS), 0xA000})
+_COMMON = "".join(f"{chr(a + 1)}-{chr(b - 1)}" for a, b in itertools.pairwise(_EDGES) if b - a > 1)
+_COMMON += "，。！？；：、“”‘’（）《》…—"
+_PLAIN = re.compile(f"[{_COMMON}]+(?:\n{{1,2}}[{_COMMON}]+)*")
 _NOT_OF_PLAIN = {*MENDING, "end marks", "control pieces", "untranslated"} - {"traditional characters"}
 _NOT_ALNUM = re.compile(r"[\W_]+")
 

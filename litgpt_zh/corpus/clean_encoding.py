@@ -13,12 +13,14 @@ _BYTE = {chr(byte): byte for byte in range(0x80, 0x100)} | {
 _NEXT = "[" + "".join(re.escape(c) for c, byte in _BYTE.items() if byte < 0xC0) + "]"
 _UTF8_IN_LATIN = re.compile(f"(?:[\xc2-\xdf]{_NEXT}|[\xe0-\xef]{_NEXT}{{2}}|[\xf0-\xf4]{_NEXT}{{3}})+")
 _SURELY_UTF8 = re.compile(f"(?:[\xe3-\xe9\xef]{_NEXT}{{2}}){{2}}|\xe2[\x80\u20ac]{_NEXT}")
-"""Two Hanzi or marks in a row, or one quotation mark or dash: no writing puts these Latin letters and signs together."""
+"""Two Hanzi or full-width marks in a row, or one quotation mark or dash."""
 _GBK_IN_LATIN = re.compile("(?:[\xa1-\xf7][\xa1-\xfe])+")
 _SURELY_GBK = re.compile("(?:[\xa1-\xf7][\xa1-\xfe]){4}")
-_IN_GBK = re.compile("[锛銆鈥]")
-"""The first two bytes of ，：！（ and others, of 。《》, and of “”—… in UTF-8, read as one character of GBK."""
-_RUINED = re.compile("锟斤拷|[锛銆鈥鐨鏄鍦浜鍜]")
+_IN_GBK = re.compile("[锛銆鈥紝紵紒]")
+"""What ，：！（ 。《》 “”—… become where UTF-8 is read as GBK, by the two ways their three bytes fall into pairs."""
+SIGNS = "锛銆鈥紝紵紒鐨鏄鍦浜鍜锟"
+"""Characters that misread text is full of (也 的 是 在 and the marks) and Chinese hardly knows."""
+_RUINED = re.compile(f"锟斤拷|[{SIGNS}][\ufffd?]|[{SIGNS}]")
 _BROKEN = re.compile("[\ufffd\ufffe\uffff\ue000-\uf8ff]+")
 
 
@@ -30,7 +32,7 @@ def mojibake(text: str, limits: Limits) -> str | Drop:
     """
     for _ in range(2):
         before = text
-        if _SURELY_UTF8.search(text):
+        if any(_is_chinese(_decode(found.group(), "utf-8")) for found in _SURELY_UTF8.finditer(text)):
             text = _UTF8_IN_LATIN.sub(lambda found: _decode(found.group(), "utf-8"), text)
         if found := _SURELY_GBK.search(text):
             text = _latin_to_gbk(text, found.group())
@@ -66,9 +68,20 @@ def _gbk_to_utf8(text: str) -> str:
 
 def _line(line: str) -> str:
     try:
-        return line.encode("gb18030").decode("utf-8") if _IN_GBK.search(line) else line
+        found = line.encode("gb18030").decode("utf-8") if _IN_GBK.search(line) else line
     except UnicodeError:
         return line
+    return found if _is_chinese("".join(filter(str.isalpha, found))) else line
+
+
+def _is_chinese(text: str) -> bool:
+    for encoding in ("gb2312", "big5"):
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            continue
+        return True
+    return False
 
 
 def broken_characters(text: str, limits: Limits) -> str | Drop:

@@ -33,6 +33,7 @@ _DOTS = re.compile("(?<![A-Za-z0-9./])\\.{3,}(?![./])|。{2,}")
 _DASHES = re.compile(f"(?<=[{HAN}，。！？”])--+(?!>)")
 _PARENTHESES = re.compile(f"(?<![A-Za-z0-9_\\]])\\(([^()\n]*[{HAN}][^()\n]*)\\)(?![A-Za-z0-9_])")
 _SINGLE = re.compile(f"(?<![A-Za-z0-9'])'([^'\n]*[{HAN}][^'\n]*)'(?![A-Za-z0-9'])")
+_SPACE_BEFORE_HAN = re.compile(f"^ (?=[{HAN}])")
 _HAN = re.compile(f"[{HAN}]")
 
 
@@ -87,7 +88,11 @@ def _quotes(line: str) -> str:
     for n in range(1, len(parts), 2):
         before = parts[n - 1][-1:]
         chinese = _HAN.search(parts[n]) or _HAN.match(before) or before in _BESIDE
-        parts[n] = f"“{parts[n]}”" if chinese and not (before and before in _CODE) else f'"{parts[n]}"'
+        if chinese and not (before and before in _CODE):
+            parts[n] = f"“{parts[n]}”"
+            parts[n + 1] = _SPACE_BEFORE_HAN.sub("", parts[n + 1])
+        else:
+            parts[n] = f'"{parts[n]}"'
     return _MARK.sub(lambda found: found.group().rstrip(" ").translate(_FULL), "".join(parts))
 
 
