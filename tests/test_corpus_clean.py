@@ -182,7 +182,7 @@ def test_traditional_characters() -> None:
     pytest.importorskip("opencc")
     on = Limits(simplified=True)
     rule = RULES["traditional characters"]
-    assert rule("從前，森林裡有一隻兔子，牠的頭髮很乾淨。", on) == "从前，森林里有一只兔子，它的头发很干净。"
+    assert rule("從前，森林裡有一隻兔子，他的頭髮很乾淨。", on) == "从前，森林里有一只兔子，他的头发很干净。"
     assert rule("乾坤，王后，瞭望：" + STORY, on) == "乾坤，王后，瞭望：" + STORY  # GB2312 alone: left as it is
     assert rule("從前", LIMITS) == "從前"
 
