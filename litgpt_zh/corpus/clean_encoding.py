@@ -34,8 +34,8 @@ def mojibake(text: str, limits: Limits) -> str | Drop:
         before = text
         if any(_is_chinese(_decode(found.group(), "utf-8")) for found in _SURELY_UTF8.finditer(text)):
             text = _UTF8_IN_LATIN.sub(lambda found: _decode(found.group(), "utf-8"), text)
-        if found := _SURELY_GBK.search(text):
-            text = _latin_to_gbk(text, found.group())
+        if _SURELY_GBK.search(text):
+            text = _latin_to_gbk(text)
         if _IN_GBK.search(text):
             text = _gbk_to_utf8(text)
         if text == before:
@@ -53,10 +53,10 @@ def _decode(misread: str, encoding: str) -> str:
         return misread
 
 
-def _latin_to_gbk(text: str, sample: str) -> str:
-    """Only where ``sample`` turns into common Hanzi (GB2312 level 1) or marks."""
-    common = all(c < "\xd8" and c not in "\xaa\xab\xac\xad\xae\xaf" for c in sample[::2])
-    if not common or _decode(sample, "gb2312") == sample:
+def _latin_to_gbk(text: str) -> str:
+    """Only where four in five of the pairs are common Hanzi (GB2312 level 1) or marks."""
+    leads = [c for found in _GBK_IN_LATIN.finditer(text) for c in found.group()[::2]]
+    if 5 * sum("\xb0" <= c < "\xd8" or c in "\xa1\xa3" for c in leads) < 4 * len(leads):
         return text
     return _GBK_IN_LATIN.sub(lambda found: _decode(found.group(), "gb2312"), text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 
@@ -16,8 +17,8 @@ _SENTENCE_END = re.compile(r"(?:[。！？!?]+|……)[”’」』》）)\"']*"
 _SURELY_OPEN = re.compile(r"[，、；：,;:“‘「『《（(—]\Z")
 _CLAUSE = re.compile(r"[\s，。！？；：、…—“”‘’（）《》「」『』,.!?;:\"'()~～-]+")
 _LONG_CLAUSE = 40
-_LOOP = re.compile(r"(.{1,60}?)\1{7,}", re.S)
-_LEAST_LOOP = 40
+_ROUNDS, _LEAST_LOOP = 8, 40
+_LOOP = re.compile(rf"(.{{1,60}}?)\1{{{_ROUNDS - 1},}}", re.S)
 MAX_REPEATED = 0.5
 """Of a story's letters, at most this share may stand in clauses that came before in it."""
 _LEAST_LETTERS, _LEAST_CLAUSE = 60, 4
@@ -53,9 +54,9 @@ def repetition(text: str, limits: Limits) -> str | Drop:
     counts = Counter(clauses)
     letters = sum(map(len, clauses))
     if len(counts) < len(clauses) and letters >= _LEAST_LETTERS:
-        repeated = sum(len(clause) * (n - 1) for clause, n in counts.items() if n > 1 and len(clause) >= _LEAST_CLAUSE)
-        if repeated > MAX_REPEATED * letters:
-            worst, n = max(counts.items(), key=lambda pair: len(pair[0]) * (pair[1] - 1))
+        worst, n = max(counts.items(), key=lambda pair: len(pair[0]) * (pair[1] - 1))
+        repeated = sum(len(c) * (n - 1) for c, n in counts.items() if n > 1 and len(c) >= _LEAST_CLAUSE)
+        if repeated > MAX_REPEATED * letters or (n >= _ROUNDS and _in_a_row(clauses)):
             return Drop(f"{n} × {around(worst, 0, len(worst))}")
     for clause in counts:
         if len(clause) >= _LONG_CLAUSE:
@@ -63,6 +64,11 @@ def repetition(text: str, limits: Limits) -> str | Drop:
                 if len(found.group()) >= _LEAST_LOOP:
                     return Drop(f"{len(found.group()) // len(found[1])} × {around(found[1], 0, len(found[1]))}")
     return text
+
+
+def _in_a_row(clauses: list[str]) -> bool:
+    runs = ((len(clause), sum(1 for _ in same)) for clause, same in itertools.groupby(clauses))
+    return any(n >= _ROUNDS and length * n >= _LEAST_LOOP for length, n in runs)
 
 
 def empty(text: str, limits: Limits) -> str | Drop:

@@ -71,10 +71,10 @@ def measure_tokenizer(
     Raises:
         UserError: no such tokenizer, text or model; nothing to read in the text.
     """
-    from litgpt_zh import configs
-
     folders = tokenizer_dirs if isinstance(tokenizer_dirs, list) else [tokenizer_dirs]
     loaded = [(folder, files.load(folder)) for folder in folders]
+    from litgpt_zh import configs
+
     configs.require_name(model)
     texts = list(_limited(_texts(text), max_chars))
     if not texts:
