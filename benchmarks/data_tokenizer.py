@@ -82,7 +82,7 @@ def sizes(share: float) -> dict[str, Tokenizer]:
         paths = []
         for n, (length, stories) in enumerate(ship.STORIES.items()):
             home = Path(folder) / length
-            corpus(out_dir=home, stories=round(stories * share), seed=ship.SEED + n, length=length)
+            corpus(out_dir=home, stories=round(stories * share), seed=ship.SEED + n, length=length, workers=1)
             paths += shards(home, "train")
         runs = corpus_runs(paths, max_chars=10_000_000, word_weight=6, segment=False, seed=0)
     characters = sum(len(run) * n for run, n in runs.items())

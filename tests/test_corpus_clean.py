@@ -330,6 +330,39 @@ def test_real_stories_are_kept() -> None:
     assert sum(bool(c.changed) for c in cleaned) <= 2
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "(",
+        "'",
+        '"',
+        "a",
+        "a ",
+        "字",
+        "字(",
+        "<!--",
+        "<script>",
+        "**",
+        "[",
+        "“",
+        "#",
+        "- ",
+        "。",
+        "\n#",
+        "é",
+        "锛",
+        "抱歉",
+        "好的，",
+        "\n希望",
+    ],
+)
+def test_no_text_takes_forever(piece: str) -> None:
+    """Nested repeats in a pattern would make these take hours."""
+    clean(piece + "字" * 150_000, LIMITS)
+    clean(piece * (150_000 // len(piece)), LIMITS)
+    clean(piece * 20_000_000, LIMITS)  # far above the limit: not looked at
+
+
 def test_bad_names_the_passage() -> None:
     kept = prepare.prepare(Record({"text": STORY + "作为一个AI，" + STORY}, "f", 3), LIMITS, 0, Log())
     assert isinstance(kept, Bad) and (kept.reason, kept.line) == ("refusals", 3) and "作为一个AI" in kept.detail

@@ -77,6 +77,8 @@ MENDING = ("mojibake", "invisible characters", "newlines", "spaces", "broken cha
            "punctuation", "traditional characters")  # fmt: skip
 """The rules that put a passage right wherever it stands: they apply to a record's words, sentence and summary too."""
 _TIDY = (strip_invisible, newlines, spaces)
+_HOPELESS = 8
+"""So many times ``max_chars`` is not looked at: no rule makes a text so much shorter, and some are slow on megabytes."""
 _EDGES = sorted({0x4DFF, *map(ord, SIGNS), 0xA000})
 _COMMON = "".join(f"{chr(a + 1)}-{chr(b - 1)}" for a, b in itertools.pairwise(_EDGES) if b - a > 1)
 _COMMON += "，。！？；：、“”‘’（）《》…—"
@@ -105,6 +107,8 @@ class Cleaned(NamedTuple):
 def clean(text: str, limits: Limits) -> Cleaned:
     """Apply every rule that ``limits`` does not skip."""
     changed: list[Change] = []
+    if len(text) > _HOPELESS * limits.max_chars and "too long" not in limits.skip:
+        return Cleaned(None, "too long", changed, text[:24])
     for name, rule in _rules(limits, _is_plain(text)):
         after = rule(text, limits)
         if isinstance(after, Drop):

@@ -31,8 +31,8 @@ _MARK = re.compile(
 _STOP = re.compile(f"(?<=[{HAN}”’》）])\\.(?![.A-Za-z0-9]) ?")
 _DOTS = re.compile("(?<![A-Za-z0-9./])\\.{3,}(?![./])|。{2,}")
 _DASHES = re.compile(f"(?<=[{HAN}，。！？”])--+(?!>)")
-_PARENTHESES = re.compile(f"(?<![A-Za-z0-9_\\]])\\(([^()\n]*[{HAN}][^()\n]*)\\)(?![A-Za-z0-9_])")
-_SINGLE = re.compile(f"(?<![A-Za-z0-9'])'([^'\n]*[{HAN}][^'\n]*)'(?![A-Za-z0-9'])")
+_PARENTHESES = re.compile("(?<![A-Za-z0-9_\\]])\\(([^()\n]*)\\)(?![A-Za-z0-9_])")
+_SINGLE = re.compile("(?<![A-Za-z0-9'])'([^'\n]*)'(?![A-Za-z0-9'])")
 _SPACE_BEFORE_HAN = re.compile(f"^ (?=[{HAN}])")
 _HAN = re.compile(f"[{HAN}]")
 
@@ -73,12 +73,16 @@ def punctuation(text: str, limits: Limits) -> str:
     text = _DOTS.sub("……", text)
     text = _STOP.sub("。", text)
     text = _MARK.sub(lambda found: found.group().rstrip(" ").translate(_FULL), text)
-    text = _PARENTHESES.sub("（\\1）", _DASHES.sub("——", text))
+    text = _PARENTHESES.sub(lambda found: _if_chinese(found, "（", "）"), _DASHES.sub("——", text))
     if "'" in text:
-        text = _SINGLE.sub("‘\\1’", text)
+        text = _SINGLE.sub(lambda found: _if_chinese(found, "‘", "’"), text)
     if '"' in text:
         text = "\n".join(map(_quotes, text.split("\n")))
     return text
+
+
+def _if_chinese(found: re.Match[str], opening: str, closing: str) -> str:
+    return f"{opening}{found[1]}{closing}" if _HAN.search(found[1]) else found.group()
 
 
 def _quotes(line: str) -> str:

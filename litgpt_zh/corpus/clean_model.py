@@ -11,10 +11,13 @@ from litgpt_zh.corpus.clean_rule import HAN, Drop, Limits, around
 from litgpt_zh.prompts import plain
 
 _REASONING = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.S)
-_HIDDEN = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1>", re.S | re.I)
+_HIDDEN = tuple(
+    (re.compile(opening, re.I), re.compile(closing, re.I))
+    for opening, closing in (("<!--", "-->"), (r"<script\b[^<>]*>", "</script>"), (r"<style\b[^<>]*>", "</style>"))
+)
 _NAMES = (
     "a abbr article b big blockquote body br center code dd div dl dt em figure font footer h[1-6] head header hr html "
-    "i img iframe input label li link main meta nav ol p pre s section small span strong sub sup table tbody td th thead "
+    "i img iframe input label li link main meta nav ol p pre s script section small span strong style sub sup table tbody td th thead "
     "title tr u ul video"
 ).replace(" ", "|")
 _TAG = re.compile(rf"(?<!`)</?(?:{_NAMES})(?:\s[^<>]*|/)?>", re.I)
@@ -67,7 +70,7 @@ _SORRY = re.compile(
     r"|\W*I (?:can't|cannot|am unable to|can not) (?:assist|help|translate|fulfill|provide|generate)",
     re.I,
 )
-_UNTRANSLATED = re.compile(r"(?:[A-Za-z][A-Za-z'’]*[ ,.;:!?\"“”'’—\n-]+){7}[A-Za-z]{2,}")
+_UNTRANSLATED = re.compile(r"(?<![A-Za-z])(?:[A-Za-z][A-Za-z'’]*[ ,.;:!?\"“”'’—\n-]+){7}[A-Za-z]{2,}")
 
 
 def _outside_code(change: Callable[[str], str], text: str, limits: Limits) -> str:
@@ -82,7 +85,7 @@ def markup(text: str, limits: Limits) -> str:
 
     Only HTML's own tag names count: ``<三只小熊>`` stays, and so does code.
     """
-    if "<" in text and (_TAG.search(text) or _HIDDEN.search(text) or _REASONING.search(text)):
+    if "<" in text and (_TAG.search(text) or "<!--" in text or _REASONING.search(text)):
         text = _outside_code(_untagged, _REASONING.sub("", text), limits)
     if "&" in text and _ENTITY.search(text):
         text = _outside_code(lambda part: newlines(_ENTITY.sub(_entity, part), limits), text, limits)
@@ -90,7 +93,19 @@ def markup(text: str, limits: Limits) -> str:
 
 
 def _untagged(text: str) -> str:
-    return _TAG.sub("", _BREAK.sub("\n", _HIDDEN.sub("", text)))
+    for opening, closing in _HIDDEN:
+        text = _without(text, opening, closing)
+    return _TAG.sub("", _BREAK.sub("\n", text))
+
+
+def _without(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
+    """Without what stands between each pair, the pair included; an opening that is never closed stays (one pattern for
+    both would look for the missing end again from every opening)."""
+    parts, at = [], 0
+    while (start := opening.search(text, at)) and (end := closing.search(text, start.end())):
+        parts.append(text[at : start.start()])
+        at = end.end()
+    return "".join(parts) + text[at:]
 
 
 def _entity(found: re.Match[str]) -> str:

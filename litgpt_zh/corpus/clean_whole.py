@@ -34,10 +34,10 @@ def endings(text: str, limits: Limits) -> str | Drop:
     It breaks off when its last line alone ends without a closing mark; where other lines do so too (verse, picture books,
     lists), or where no sentence ends at all, that is how it was written.
     """
-    if limits.endings == "keep" or _CLOSED.search(text):
+    if limits.endings == "keep" or _closed(text):
         return text
     lines = [line for line in text.split("\n")[1:-1] if line]
-    open_lines = sum(not _CLOSED.search(line) for line in lines)
+    open_lines = sum(not _closed(line) for line in lines)
     ends = [found.end() for found in _SENTENCE_END.finditer(text)]
     if not ends or (open_lines and not (_SURELY_OPEN.search(text) and open_lines * 5 < len(lines))):
         return text
@@ -45,6 +45,10 @@ def endings(text: str, limits: Limits) -> str | Drop:
         return Drop(around(text, ends[-1], len(text)))
     end = next((end for end in reversed(ends) if text.count("“", 0, end) <= text.count("”", 0, end)), 0)
     return text[:end] if end * 2 >= len(text) else Drop(around(text, ends[-1], len(text)))
+
+
+def _closed(line: str) -> bool:
+    return _CLOSED.search(line[-_LONG_CLAUSE:]) is not None
 
 
 def repetition(text: str, limits: Limits) -> str | Drop:
