@@ -9,7 +9,7 @@ from collections import Counter
 from litgpt_zh.corpus.clean_rule import HAN, Drop, Limits, around
 
 _CLOSED = re.compile(
-    r"(?:[。！？…!?.～~*♪♥）)】」』》”’\"'\]]|[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]"
+    r"(?:[\d%％。！？…!?.～~*♪♥）)】」』》”’\"'\]]|[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff]"
     r"|(?:^|\n)\W*(?:(?:全文|故事|本章|全书)?(?:完|终|完结|结束)(?:了|啦)?|剧终|未完待续|the end|end)\W*)\Z",
     re.I,
 )
