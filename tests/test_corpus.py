@@ -280,7 +280,7 @@ def test_rules() -> None:
     limits = Limits(min_chars=5, max_chars=20, min_chinese=0.5)
     raw = "\ufeff<|endoftext|>　小\u200b兔子，\r\n\r\n\r\n\r\n  说：  “你好！”\t\x00\r<|endoftext|>\n"
     assert clean(raw, limits)[0] == "小兔子，\n\n说： “你好！”"
-    assert clean("小兔子，说：“你好！”", limits) == ("小兔子，说：“你好！”", "", [])
+    assert clean("小兔子，说：“你好！”", limits)[:3] == ("小兔子，说：“你好！”", "", [])
     reasons = {" \n": "empty", "小兔子": "too short", "小兔子" * 9: "too long", "hello 小兔": "not Chinese",
                "小兔子<|user|>你好": "control pieces"}  # fmt: skip
     assert {text: clean(text, limits)[1] for text in reasons} == reasons

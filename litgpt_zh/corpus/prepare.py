@@ -7,19 +7,27 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import xxhash
 
-from litgpt_zh.corpus.clean import Limits, clean, content, tidy
+from litgpt_zh.corpus.clean import Change, Limits, clean, content, mend, tidy
+from litgpt_zh.corpus.clean_rule import difference
 from litgpt_zh.corpus.near import signatures
 from litgpt_zh.corpus.readers import Bad, Record
 
 BATCH = 500
 _BATCH_CHARS = 4 << 20
+EXAMPLES = 5
+"""Changes of each rule that are shown."""
+FOLLOWING = ("words", "sentence", "summary")
+"""Fields that say something about the story, and follow its cleaning."""
+LOST = "words, sentence or summary left out"
+"""Counted among the changes: the story itself stays."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,35 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """An example of what a rule changed: excerpts around the change."""
+
+    rule: str
+    file: str
+    line: int
+    before: str
+    after: str
+
+
+@dataclass
+class Log:
+    """How often each rule changed a story, and its first `EXAMPLES` changes."""
+
+    changed: Counter[str] = field(default_factory=Counter)
+    edits: list[Edit] = field(default_factory=list)
+
+    def add(self, change: Change, record: Record) -> None:
+        self.changed[change.rule] += 1
+        if self.changed[change.rule] <= EXAMPLES:
+            self.edits.append(Edit(change.rule, record.file, record.line, *difference(change.before, change.after)))
+
+
+@dataclass(frozen=True)
 class Done:
-    """A job's results in order (a `Bad` from cleaning has the rule's name as reason); how often a rule changed one."""
+    """A job's results in order (a `Bad` from cleaning has the rule's name as reason) and what the rules changed."""
 
     results: list[Kept | Bad]
-    changed: Counter[str]
+    log: Log
 
 
 def place(fields: dict[str, Any], key: int, seed: int) -> float:
@@ -80,11 +112,11 @@ def place(fields: dict[str, Any], key: int, seed: int) -> float:
 
 def work(job: Job) -> Done:
     """Do one job (in a worker process)."""
-    changed: Counter[str] = Counter()
+    log = Log()
     results = [
-        item if isinstance(item, Bad) else prepare(item, job.limits, job.seed, changed) for item in _records(job.items)
+        item if isinstance(item, Bad) else prepare(item, job.limits, job.seed, log) for item in _records(job.items)
     ]
-    return Done(_signed(results, job.signed), changed)
+    return Done(_signed(results, job.signed), log)
 
 
 def _signed(results: list[Kept | Bad], wanted: bool) -> list[Kept | Bad]:
@@ -103,17 +135,49 @@ def _records(items: Block | list[Record | Bad]) -> Iterable[Record | Bad]:
     return (Record(story.record(), "world", items.start + n) for n, story in enumerate(stories, 1))
 
 
-def prepare(record: Record, limits: Limits, seed: int, changed: Counter[str]) -> Kept | Bad:
-    """Clean one record."""
-    text, reason, rules = clean(record.fields["text"], limits)
-    changed.update(rules)
-    if text is None:
-        return Bad(record.file, record.line, reason)
-    fields = {"text": text} | {key: _tidy(value) for key, value in record.fields.items() if key != "text" and value}
+def prepare(record: Record, limits: Limits, seed: int, log: Log) -> Kept | Bad:
+    """Clean one record: the story by every rule, what stands beside it so that it still matches the story."""
+    cleaned = clean(record.fields["text"], limits)
+    for change in cleaned.changed:
+        log.add(change, record)
+    if cleaned.text is None:
+        return Bad(record.file, record.line, cleaned.reason, cleaned.where)
+    fields = {"text": cleaned.text} | _beside(record, cleaned.text, limits, log)
     line = json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n"
-    letters = content(text)
+    letters = content(cleaned.text)
     key = xxhash.xxh3_64_intdigest(letters)
-    return Kept(key, place(fields, key, seed), len(text), line, letters)
+    return Kept(key, place(fields, key, seed), len(cleaned.text), line, letters)
+
+
+def _beside(record: Record, text: str, limits: Limits, log: Log) -> dict[str, Any]:
+    """The fields beside the story, put right as it was. A word or sentence that the story had and has no more is left out
+    (`LOST`), and a sentence is written as the story now writes it."""
+    raw = record.fields["text"]
+    fields: dict[str, Any] = {}
+    for key, value in record.fields.items():
+        if key == "text" or not value:
+            continue
+        if key == "words":
+            kept = [(mend(word, limits), word) for word in value]
+            found: Any = [new for new, word in kept if new and (new in text or word not in raw)]
+        elif key == "sentence":
+            new = mend(value, limits)
+            found = new if new is None or new in text or value not in raw else same_letters(new, text)
+        else:
+            found = mend(value, limits) if key == "summary" else _tidy(value)
+        if found:
+            fields[key] = found
+        if key in FOLLOWING and (not found or (key == "words" and len(found) < len(value))):
+            log.add(Change(LOST, "、".join(value) if key == "words" else value, "、".join(found or "")), record)
+    return fields
+
+
+def same_letters(passage: str, text: str) -> str | None:
+    """The stretch of ``text`` with the letters of ``passage``, whatever marks and spaces stand between them, and with the
+    marks that end it; None when there is none."""
+    letters = [re.escape(c) for c in passage if c.isalnum()]
+    found = re.search(r"[\W_]*?".join(letters) + r"[。！？…!?.，,；;：:]*[”’」』\"')）]*", text) if letters else None
+    return found.group() if found else None
 
 
 def _tidy(value: Any) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from litgpt_zh.corpus import prepare
-from litgpt_zh.corpus.clean import RULES, Limits, content_hash
+from litgpt_zh.corpus.clean import RULES, Limits, content_hash, require
 from litgpt_zh.corpus.prepare import Done, Job, batches, blocks
 from litgpt_zh.corpus.readers import Bad, files, read
 from litgpt_zh.corpus.shards import Seen
@@ -41,6 +41,9 @@ def corpus(
     min_chars: int = 20,
     max_chars: int = 20_000,
     min_chinese: float = 0.5,
+    endings: Literal["cut", "drop", "keep"] = "cut",
+    simplified: bool = False,
+    skip: list[str] | None = None,
     near: Near = "first",
     near_threshold: float = 0.5,
     max_bad: int | None = None,
@@ -64,6 +67,9 @@ def corpus(
         min_chars: drop shorter stories.
         max_chars: drop longer stories.
         min_chinese: drop stories with a smaller share of Han among their letters and digits; 0 keeps any language.
+        endings: of a story that breaks off in the middle of a sentence: back to its last whole one, drop, or leave as is.
+        simplified: turn traditional characters into simplified ones; needs the extra ``opencc``.
+        skip: names of cleaning rules to leave out, such as punctuation or "not Chinese" (docs/corpus.md lists them).
         near: which story of a cluster of near-duplicates stays: the first, or the longest; "keep" keeps all of them on one
             side of the split, far apart and with the number of their cluster; "off" does not look for any.
         near_threshold: from which share of common character 3-grams (Jaccard similarity) on two stories are alike.
@@ -78,7 +84,7 @@ def corpus(
         UserError: no such source; a setting out of range or that does not apply; fewer than two stories left; more than
             max_bad bad records; out_dir holds something else; disk full.
     """
-    limits = Limits(min_chars, max_chars, min_chinese)
+    limits = Limits(min_chars, max_chars, min_chinese, endings, simplified, tuple(skip or ()))
     _check(source, stories, seed, length, plots, val_share, limits, workers)
     division = Division(near, near_threshold, val_share)
     settings: dict[str, Any] = {"seed": seed, **asdict(limits), **division.settings()}
@@ -117,6 +123,7 @@ def _check(
     workers: int,
 ) -> None:
     _check_plots(plots or [])
+    require(limits)
     if source != WORLD and ((stories, length) != (_STORIES, _LENGTH) or plots):
         raise UserError(
             "corpus: --stories, --length and --plots belong to the built-in world; leave them out with --source files"
@@ -196,7 +203,7 @@ class _Progress:
 
     @staticmethod
     def begin(folder: Path, signed: bool) -> _Progress:
-        counts = {"read": 0, "kept": 0, "train": 0, "val": 0, "dropped": {}, "changed": {}, "examples": []}
+        counts = {"read": 0, "kept": 0, "train": 0, "val": 0, "dropped": {}, "changed": {}, "examples": [], "edits": []}
         return _Progress(folder, counts, Staged(folder, signed))
 
     @staticmethod
@@ -223,7 +230,10 @@ class _Progress:
         Raises:
             UserError: more unreadable records than ``max_bad``.
         """
-        self._add("changed", done.changed)
+        self._add("changed", done.log.changed)
+        for edit in done.log.edits:
+            if sum(shown["rule"] == edit.rule for shown in self.counts["edits"]) < prepare.EXAMPLES:
+                self.counts["edits"].append(asdict(edit))
         for result in done.results:
             self.counts["read"] += 1
             if isinstance(result, Bad):
