@@ -15,6 +15,7 @@ OURS = {
     "download_corpus": ("litgpt_zh.corpus.download:download", "fetch a data set from the hub or a mirror"),
     "corpus": ("litgpt_zh.corpus.stage:corpus", "raw text -> clean, deduplicated stories, train and validation"),
     "tokenizer": ("litgpt_zh.tokenizer.train:train_tokenizer", "a BPE vocabulary made for the corpus"),
+    "measure_tokenizer": ("litgpt_zh.tokenizer.measure:measure_tokenizer", "tokenizers side by side on any text"),
     "tokens": ("litgpt_zh.tokens.stage:tokens", "stories -> packed blocks of token ids"),
     "sweep": ("litgpt_zh.sweep.stage:sweep", "short trainings over a grid of the learning rate, or any other setting"),
     "translate": ("litgpt_zh.translate.stage:translate", "English instruction data -> Chinese records, any endpoint"),
@@ -99,7 +100,8 @@ def _run_ours(command: str, arguments: list[str]) -> None:
     if arguments and not arguments[0].startswith("-"):  # litgpt-zh chat DIR: the first value needs no name
         arguments = [f"--{next(iter(inspect.signature(function).parameters))}", *arguments]
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    CLI(function, args=arguments, prog=f"litgpt-zh {command}", as_positional=False)
+    about = (inspect.getdoc(function) or "").partition("\nArgs:")[0]  # jsonargparse by itself shows its first line
+    CLI(function, args=arguments, prog=f"litgpt-zh {command}", description=about, as_positional=False)
 
 
 def _run_litgpt(arguments: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import io
 import json
@@ -25,9 +26,9 @@ from litgpt_zh.corpus import stage as corpus_stage
 from litgpt_zh.corpus.clean import RULES, Limits, chinese_share, clean, content_hash
 from litgpt_zh.corpus.readers import Bad, Record, read
 from litgpt_zh.corpus.shards import Seen, Shards, read_shards
-from litgpt_zh.corpus.stage import corpus
 from litgpt_zh.stage import Manifest, UserError
 
+corpus = functools.partial(corpus_stage.corpus, near="off")  # the stories here differ in a name alone
 NUMBERS = "零一二三四五六七八九"
 
 
@@ -279,7 +280,7 @@ def test_rules() -> None:
     limits = Limits(min_chars=5, max_chars=20, min_chinese=0.5)
     raw = "\ufeff<|endoftext|>　小\u200b兔子，\r\n\r\n\r\n\r\n  说：  “你好！”\t\x00\r<|endoftext|>\n"
     assert clean(raw, limits)[0] == "小兔子，\n\n说： “你好！”"
-    assert clean("小兔子，说：“你好！”", limits) == ("小兔子，说：“你好！”", "", [])
+    assert clean("小兔子，说：“你好！”", limits)[:3] == ("小兔子，说：“你好！”", "", [])
     reasons = {" \n": "empty", "小兔子": "too short", "小兔子" * 9: "too long", "hello 小兔": "not Chinese",
                "小兔子<|user|>你好": "control pieces"}  # fmt: skip
     assert {text: clean(text, limits)[1] for text in reasons} == reasons
@@ -358,7 +359,7 @@ def test_split(tmp_path: Path) -> None:
 def test_settings_are_checked(tmp_path: Path) -> None:
     path = str(put(tmp_path, jsonl({"text": story(1)}, {"text": story(2)})))
     for wrong in ({"val_share": 0.0}, {"val_share": 1.0}, {"min_chars": 0}, {"min_chinese": 2}, {"workers": -1},
-                  {"seed": -1}, {"stories": 10}, {"plots": ["搬家"]}, {"source": "world", "plots": ["没有"]}, {"source": ["world", path]}):  # fmt: skip
+                  {"seed": -1}, {"near_threshold": 0.3}, {"stories": 10}, {"plots": ["搬家"]}, {"source": "world", "plots": ["没有"]}, {"source": ["world", path]}):  # fmt: skip
         with pytest.raises(UserError):
             corpus(**{"source": path, "out_dir": tmp_path / "out"} | wrong)
     assert not (tmp_path / "out").exists()
@@ -451,7 +452,7 @@ def test_world_kill_and_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(corpus_stage, "_CHECKPOINT", 500)
     assert 0 < json.loads(state.read_text())["counts"]["read"] < 3000
     put(out.with_name("out.partial"), b"{", ".state.json.tmp")  # killed while saving
-    corpus(out_dir=out, stories=3000, val_share=0.05, workers=1)  # goes on in this process
+    corpus_stage.corpus(out_dir=out, stories=3000, val_share=0.05, workers=1)  # goes on in this process
     subprocess.run([sys.executable, script, tmp_path / "whole", "2"], env=environment, check=True, capture_output=True)
     assert data_files(out) == data_files(tmp_path / "whole")
     assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "train-00000.jsonl", "val-00000.jsonl"]

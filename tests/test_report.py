@@ -234,6 +234,20 @@ def test_missing_pieces_are_named(tmp_path):
     assert report(only_training, language="zh").read_text("utf-8").count("<svg") == 1
 
 
+def test_cleaning_is_shown_with_examples(tmp_path):
+    edit = {"rule": "punctuation", "file": "/data/a.jsonl", "line": 7, "before": "你好,<b>", "after": "你好，<b>"}
+    bad = {"file": "/data/a.jsonl", "line": 9, "reason": "refusals", "detail": "作为一个AI"}
+    counts = {"read": 9, "kept": 8, "changed": {"punctuation": 5}, "dropped": {"refusals": 1}}
+    counts |= {"edits": [edit] * 4, "examples": [bad]}
+    _json(tmp_path / "corpus" / "manifest.json", _manifest("corpus", {"source": ["x"]}, counts, 1.0))
+    page = report(tmp_path, language="zh").read_text(encoding="utf-8")
+    assert page.count("a.jsonl:7</small> 你好,&lt;b&gt;") == 3 and "你好，&lt;b&gt;" in page
+    assert "模型的拒答" in page and "a.jsonl:9</small> 作为一个AI" in page
+    counts |= {"changed": {}, "dropped": {}}
+    _json(tmp_path / "corpus" / "manifest.json", _manifest("corpus", {"source": ["x"]}, counts, 1.0))
+    assert "清洗了什么" not in report(tmp_path, language="zh").read_text(encoding="utf-8")
+
+
 def test_real_data_has_no_synthetic_notice(tmp_path):
     _json(tmp_path / "corpus" / "manifest.json", _manifest("corpus", {"seed": 0}, {"read": 5, "kept": 5}, 1.0))
     page = report(tmp_path, language="zh").read_text("utf-8")

@@ -13,7 +13,7 @@ from litgpt_zh.prompts import CONTROL, EOS, PAD, chat_prompt, plain
 from litgpt_zh.stage import Manifest, UserError
 from litgpt_zh.tokenizer import files
 from litgpt_zh.tokenizer.alphabet import BYTES, FIXED, RESERVED, choose, gb2312_level1
-from litgpt_zh.tokenizer.measure import figures, measure
+from litgpt_zh.tokenizer.measure import figures
 from litgpt_zh.tokenizer.read import chosen, records
 from litgpt_zh.tokenizer.train import assemble, dictionary_words, train_tokenizer
 
@@ -184,13 +184,6 @@ def test_choose_leaves_rare_characters_to_bytes() -> None:
     found = choose(Counter({"啊": 9, "龘": 2, "麤": 3, "\u200b": 9}), level1=False)
     assert {"啊", "麤", "\n", "，"} <= set(found) and not {"龘", "\u200b"} & set(found)
     assert found == sorted(found)
-
-
-def test_measure_prints_a_row_each(corpus: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = measure([trained], corpus / "val-00000.jsonl")
-    assert rows[0]["changed"] == 0 and str(trained) in capsys.readouterr().out
-    with pytest.raises(UserError, match="--field"):
-        measure([trained], corpus / "val-00000.jsonl", field="story")
 
 
 def test_records_in_any_cut(corpus: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,29 +69,6 @@ def read_shards(folder: Path | str, split: str) -> Iterator[dict[str, Any]]:
         with open(path, encoding="utf-8", newline="\n") as file:
             for line in file:
                 yield json.loads(line)
-
-
-def fill_empty(
-    folder: Path,
-    empty: str,
-    other: str,
-    place: Callable[[dict[str, Any]], float],
-    nearest: Callable[[Iterator[float]], float],
-) -> int:
-    """Move the records of split ``other`` whose place is ``nearest`` (min or max) to split ``empty``; how many."""
-    wanted = nearest(place(record) for record in read_shards(folder, other))
-    target = Shards(folder, empty)
-    for path in shard_files(folder, other):
-        beside = path.with_suffix(".tmp")
-        with open(path, "rb") as lines, open(beside, "wb") as rest:
-            for line in lines:
-                if place(json.loads(line)) == wanted:
-                    target.write(line)
-                else:
-                    rest.write(line)
-        os.replace(beside, path)
-    target.close()
-    return target.records
 
 
 class Seen:

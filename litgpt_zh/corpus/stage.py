@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from litgpt_zh.corpus import prepare
-from litgpt_zh.corpus.clean import RULES, Limits, content_hash
-from litgpt_zh.corpus.prepare import Done, Job, Kept, batches, blocks, place
+from litgpt_zh.corpus.clean import RULES, Limits, content_hash, require
+from litgpt_zh.corpus.prepare import Done, Job, batches, blocks
 from litgpt_zh.corpus.readers import Bad, files, read
-from litgpt_zh.corpus.shards import Seen, Shards, fill_empty, read_shards
+from litgpt_zh.corpus.shards import Seen
+from litgpt_zh.corpus.staged import STAGED, Staged, Stories
+from litgpt_zh.corpus.thin import NEAR_DUPLICATE, Division, Near, divide, told
 from litgpt_zh.pool import in_order
-from litgpt_zh.stage import Manifest, UserError, Workspace, file_hash, open_stage, progress, write_text
+from litgpt_zh.stage import Manifest, UserError, Workspace, discard, file_hash, open_stage, progress, write_text
 
 WORLD = "world"
 DUPLICATE = "duplicate"
@@ -39,11 +41,16 @@ def corpus(
     min_chars: int = 20,
     max_chars: int = 20_000,
     min_chinese: float = 0.5,
+    endings: Literal["cut", "drop", "keep"] = "cut",
+    simplified: bool = False,
+    skip: list[str] | None = None,
+    near: Near = "first",
+    near_threshold: float = 0.5,
     max_bad: int | None = None,
     workers: int = 0,
     overwrite: bool = False,
 ) -> Manifest:
-    """Make a corpus: read stories, clean them, drop exact duplicates, split off a validation part.
+    """Make a corpus: read stories, clean them, drop exact and near-duplicates, split off a validation part.
 
     Writes train-00000.jsonl, ..., val-00000.jsonl, ... (50,000 records a file) and manifest.json with the count and the
     reason of every record dropped. Stopped, it goes on when called again; finished, it does nothing.
@@ -60,6 +67,12 @@ def corpus(
         min_chars: drop shorter stories.
         max_chars: drop longer stories.
         min_chinese: drop stories with a smaller share of Han among their letters and digits; 0 keeps any language.
+        endings: of a story that breaks off in the middle of a sentence: back to its last whole one, drop, or leave as is.
+        simplified: turn traditional characters into simplified ones; needs the extra ``opencc``.
+        skip: names of cleaning rules to leave out, such as punctuation or "not Chinese" (docs/corpus.md lists them).
+        near: which story of a cluster of near-duplicates stays: the first, or the longest; "keep" keeps all of them on one
+            side of the split, far apart and with the number of their cluster; "off" does not look for any.
+        near_threshold: from which share of common character 3-grams (Jaccard similarity) on two stories are alike.
         max_bad: stop when more input records than this cannot be read. By default they are only counted.
         workers: processes, 0 for one a core. The result does not depend on it.
         overwrite: move a corpus made with other settings aside instead of refusing.
@@ -71,14 +84,15 @@ def corpus(
         UserError: no such source; a setting out of range or that does not apply; fewer than two stories left; more than
             max_bad bad records; out_dir holds something else; disk full.
     """
-    limits = Limits(min_chars, max_chars, min_chinese)
+    limits = Limits(min_chars, max_chars, min_chinese, endings, simplified, tuple(skip or ()))
     _check(source, stories, seed, length, plots, val_share, limits, workers)
-    settings: dict[str, Any] = {"seed": seed, "val_share": val_share, **asdict(limits)}
+    division = Division(near, near_threshold, val_share)
+    settings: dict[str, Any] = {"seed": seed, **asdict(limits), **division.settings()}
     inputs: dict[str, Path] = {}
     if source == WORLD:
         settings |= {"source": WORLD, "stories": stories, "length": length, "world_version": _world_version()}
         settings |= {"plots": plots} if plots else {}
-        reader = _world(stories, seed, length, tuple(plots or ()), limits)
+        reader = _world(stories, seed, length, tuple(plots or ()), limits, division.signed)
     else:
         names = [source] if isinstance(source, str) else source
         files(names)
@@ -88,11 +102,13 @@ def corpus(
                     f"{out_dir}: lies inside the source {name} and would be read as data; choose another out_dir"
                 )
         inputs = {"source" if n == 0 else f"source {n + 1}": Path(name) for n, name in enumerate(names)}
-        reader = _files(names, seed, limits)
+        reader = _files(names, seed, limits, division.signed)
     with open_stage("corpus", out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as work:
         if not work.finished:
-            _run(work, reader, str(source), seed, val_share, max_bad, workers)
+            _run(work, reader, str(source), division, max_bad, workers)
     print(f"{out_dir}: {_summary(work.counts)}" + (" (made before)" if work.finished else ""))
+    if alike := told(work.counts):
+        print(f"{out_dir}: {alike}")
     return work.manifest
 
 
@@ -107,6 +123,7 @@ def _check(
     workers: int,
 ) -> None:
     _check_plots(plots or [])
+    require(limits)
     if source != WORLD and ((stories, length) != (_STORIES, _LENGTH) or plots):
         raise UserError(
             "corpus: --stories, --length and --plots belong to the built-in world; leave them out with --source files"
@@ -147,18 +164,20 @@ class Reader:
     unit: str
 
 
-def _world(stories: int, seed: int, length: Literal["short", "full"], plots: tuple[str, ...], limits: Limits) -> Reader:
+def _world(
+    stories: int, seed: int, length: Literal["short", "full"], plots: tuple[str, ...], limits: Limits, signed: bool
+) -> Reader:
     def jobs(done: int, bar: Any) -> Iterator[Job]:
         bar.initial = bar.n = done
-        return (Job(block, limits, seed) for block in blocks(seed, done, stories, length, plots))
+        return (Job(block, limits, seed, signed) for block in blocks(seed, done, stories, length, plots))
 
     return Reader(jobs, stories, "story")
 
 
-def _files(names: list[str], seed: int, limits: Limits) -> Reader:
+def _files(names: list[str], seed: int, limits: Limits, signed: bool) -> Reader:
     def jobs(done: int, bar: Any) -> Iterator[Job]:
         items = itertools.islice(read(names, advance=bar.update), done, None)
-        return (Job(batch, limits, seed) for batch in batches(items))
+        return (Job(batch, limits, seed, signed) for batch in batches(items))
 
     return Reader(jobs, sum(file.stat().st_size for file in files(names)), "B")
 
@@ -174,45 +193,47 @@ def _world_version() -> str:
 
 @dataclass
 class _Progress:
-    """Counts and open shards; saved every `_CHECKPOINT` records."""
+    """Counts and the stories staged; saved every `_CHECKPOINT` records."""
 
     folder: Path
     counts: dict[str, Any]
-    splits: dict[str, Shards]
+    staged: Staged
     seen: Seen = field(default_factory=Seen)
     saved: int = 0
 
     @staticmethod
-    def begin(folder: Path) -> _Progress:
-        counts = {"read": 0, "kept": 0, "train": 0, "val": 0, "dropped": {}, "changed": {}, "examples": []}
-        return _Progress(folder, counts, {split: Shards(folder, split) for split in ("train", "val")})
+    def begin(folder: Path, signed: bool) -> _Progress:
+        counts = {"read": 0, "kept": 0, "train": 0, "val": 0, "dropped": {}, "changed": {}, "examples": [], "edits": []}
+        return _Progress(folder, counts, Staged(folder, signed))
 
     @staticmethod
-    def take_up(folder: Path) -> _Progress:
+    def take_up(folder: Path, signed: bool) -> _Progress:
         """What an earlier, stopped run had done up to its last checkpoint; the beginning when there is none."""
         try:
             state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-            splits = {split: Shards(folder, split, **state["splits"][split]) for split in ("train", "val")}
+            staged = Staged(folder, signed, **state["staged"])
         except (FileNotFoundError, json.JSONDecodeError):
-            return _Progress.begin(folder)
-        found = _Progress(folder, state["counts"], splits, saved=state["counts"]["read"])
-        for split in splits:
-            for record in read_shards(folder, split):
-                found.seen.add(content_hash(record["text"]))
+            return _Progress.begin(folder, signed)
+        found = _Progress(folder, state["counts"], staged, saved=state["counts"]["read"])
+        for key in Stories(folder).facts["key"].tolist():
+            found.seen.add(key)
         return found
 
     def save(self) -> None:
-        splits = {split: shards.flush() for split, shards in self.splits.items()}
-        write_text(self.folder / _STATE, json.dumps({"counts": self.counts, "splits": splits}, ensure_ascii=False))
+        state = {"counts": self.counts, "staged": self.staged.flush()}
+        write_text(self.folder / _STATE, json.dumps(state, ensure_ascii=False))
         self.saved = self.counts["read"]
 
-    def take(self, done: Done, val_share: float, max_bad: int | None) -> None:
+    def take(self, done: Done, max_bad: int | None) -> None:
         """Count a job's results and write the new stories among them.
 
         Raises:
             UserError: more unreadable records than ``max_bad``.
         """
-        self._add("changed", done.changed)
+        self._add("changed", done.log.changed)
+        for edit in done.log.edits:
+            if sum(shown["rule"] == edit.rule for shown in self.counts["edits"]) < prepare.EXAMPLES:
+                self.counts["edits"].append(asdict(edit))
         for result in done.results:
             self.counts["read"] += 1
             if isinstance(result, Bad):
@@ -220,14 +241,10 @@ class _Progress:
             elif not self.seen.add(result.key):
                 self._add("dropped", {DUPLICATE: 1})
             else:
-                self._keep(result, "val" if result.place < val_share else "train")
+                self.staged.add(result)
+                self.counts["kept"] += 1
         if self.counts["read"] - self.saved >= _CHECKPOINT:
             self.save()
-
-    def _keep(self, story: Kept, split: str) -> None:
-        self.splits[split].write(story.line)
-        self.counts["kept"] += 1
-        self.counts[split] += 1
 
     def _drop(self, bad: Bad, max_bad: int | None) -> None:
         self._add("dropped", {bad.reason: 1})
@@ -242,47 +259,41 @@ class _Progress:
     def _add(self, name: str, more: dict[str, int]) -> None:
         self.counts[name] = dict(Counter(self.counts[name]) + Counter(more))
 
-    def close(self) -> None:
-        for shards in self.splits.values():
-            shards.close()
-
 
 def _run(
-    work: Workspace, reader: Reader, source: str, seed: int, val_share: float, max_bad: int | None, workers: int
+    work: Workspace,
+    reader: Reader,
+    source: str,
+    division: Division,
+    max_bad: int | None,
+    workers: int,
 ) -> None:
-    state = _Progress.take_up(work.folder) if work.resumed else _Progress.begin(work.folder)
+    """Read and stage every story, then divide them."""
+    begin = _Progress.take_up if work.resumed else _Progress.begin
+    state = begin(work.folder, division.signed)
     bar = progress(reader.total, desc="corpus", unit=reader.unit)
     results = in_order(prepare.work, reader.jobs(state.counts["read"], bar), workers, stage="corpus")
-    with contextlib.closing(state), bar, contextlib.closing(results):
+    with contextlib.closing(state.staged), bar, contextlib.closing(results):
         for done in results:
-            state.take(done, val_share, max_bad)
+            state.take(done, max_bad)
             if reader.unit == "story":
                 bar.update(len(done.results))
             bar.set_postfix(kept=state.counts["kept"], refresh=False)
-    work.counts.update(state.counts)
-    for left in (_STATE, "*.tmp"):
-        for path in work.folder.glob(left):
-            path.unlink()
-    if work.counts["kept"] < 2:
+        state.save()  # all that is read: stopped from here on, it begins with the near-duplicates
+    counts, found = state.counts, divide(work.folder, division, workers)
+    if alike := found.pop("dropped"):
+        counts["dropped"][NEAR_DUPLICATE] = alike
+    work.counts.update(counts | found)
+    discard(work.folder, (_STATE, "*.tmp"))
+    discard(work.folder, STAGED)  # after the state, which must not outlive them
+    if work.counts["kept"] < 2 or not (work.counts["train"] and work.counts["val"]):
         shutil.rmtree(work.folder)
-        raise UserError(f"{source}: {_summary(work.counts)}; a corpus needs two stories or more")
-    for empty, other in (("val", "train"), ("train", "val")):
-        if not work.counts[empty]:
-            _fill(work, source, empty, other, seed)
-
-
-def _fill(work: Workspace, source: str, empty: str, other: str, seed: int) -> None:
-    """A small corpus can leave a split empty: it gets the story, or group, that falls nearest to it."""
-
-    def where(record: dict[str, Any]) -> float:
-        return place(record, content_hash(record["text"]), seed)
-
-    moved = fill_empty(work.folder, empty, other, where, nearest=min if empty == "val" else max)
-    if moved == work.counts[other]:
-        shutil.rmtree(work.folder)
-        raise UserError(f"{source}: all {moved} stories are of one group, which cannot be split; give more stories")
-    work.counts[empty] += moved
-    work.counts[other] -= moved
+        few = (
+            "all are of one group, which cannot be split"
+            if work.counts["kept"] > 1
+            else "a corpus needs two stories or more"
+        )
+        raise UserError(f"{source}: {_summary(work.counts)}; {few}")
 
 
 def _summary(counts: dict[str, Any]) -> str:

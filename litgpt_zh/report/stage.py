@@ -10,6 +10,7 @@ from typing import Any
 from litgpt_zh.evaluate.page import highlighted
 from litgpt_zh.language import Language, language
 from litgpt_zh.pages import templates
+from litgpt_zh.report.cleaning import cleaning
 from litgpt_zh.report.recorded import Run, Stage, Training, read_run
 from litgpt_zh.report.wording import counted, duration, number, words
 from litgpt_zh.stage import disk_errors, write_text
@@ -61,6 +62,7 @@ def render(run: Run, choice: str = "auto") -> str:
         tiles=_tiles(run, say, chosen),
         sweep=_sweep(run, chosen),
         stages=[_row(stage, chosen) for stage in run.stages],
+        cleaning=cleaning(corpus.counts, chosen) if (corpus := run.stage("corpus")) else [],
         curves=_curves(run, say),
         preferences=[(name, _preference_plots(name, one, say)) for name, one in run.preferences.items()],
         timelines=_timelines(run, say),

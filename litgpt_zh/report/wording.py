@@ -24,6 +24,17 @@ _PAIRS: dict[str, tuple[str, str]] = {
     "in_out": ("数量", "counts"),
     "drops": ("丢弃及原因", "dropped, and why"),
     "none": ("无", "none"),
+    "cleaning": ("清洗了什么", "What cleaning did"),
+    "cleaning_note": (
+        "每条规则改动了、丢弃了多少个故事，和最先遇到的几个例子（⋯ 是省略；有箭头的是改动，没有的是丢弃的依据）。",
+        "How many stories each rule changed or dropped, with the first examples met (⋯ is left out; with an arrow a change, "
+        "without one the passage for which a story was dropped).",
+    ),
+    "rule": ("规则", "rule"),
+    "changed": ("改动", "changed"),
+    "dropped": ("丢弃", "dropped"),
+    "examples": ("例子", "examples"),
+    "nothing": ("（删去）", "(removed)"),
     "curves": ("训练曲线", "Curves"),
     "pretrain": ("预训练", "Pretraining"),
     "sft": ("指令微调", "Instruction tuning"),

@@ -25,9 +25,9 @@ def ship(out_dir: Path = SHIPPED) -> Manifest:
         home = Path(folder)
         parts = []
         for n, (length, stories) in enumerate(STORIES.items()):
-            corpus(out_dir=home / length, stories=stories, seed=SEED + n, length=length)  # type: ignore[arg-type]
+            corpus(out_dir=home / length, stories=stories, seed=SEED + n, length=length, near="off")  # type: ignore[arg-type]
             parts.append(str(home / length))
-        corpus(parts, out_dir=home / "world")
+        corpus(parts, out_dir=home / "world", near="off")
         about = "内置故事世界，" + "、".join(f"{length} {n:,} 篇" for length, n in STORIES.items())
         train_tokenizer(home / "world", home / "tokenizer", about=about)
         shutil.rmtree(out_dir, ignore_errors=True)

@@ -1,0 +1,362 @@
+"""Near-duplicates: the maths by hand, planted copies, the split, stop and go on, worker counts."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from litgpt_zh.corpus import near, shards, thin
+from litgpt_zh.corpus.clean import content
+from litgpt_zh.corpus.shards import Shards, read_shards
+from litgpt_zh.corpus.stage import corpus
+from litgpt_zh.corpus.world import generate
+from litgpt_zh.stage import Manifest, UserError, exclusive
+
+STORIES = [story.text for story in generate(7, 0, 120)]
+
+
+def edited(text: str, share: float, rng: random.Random) -> str:
+    """``share`` of the Chinese characters replaced, at places drawn by lot, the last few left alone."""
+    places = [at for at, char in enumerate(text[:-5]) if char.isalpha()]
+    chars = list(text)
+    for at in rng.sample(places, round(share * len(places))):
+        chars[at] = rng.choice([char for char in rng.choice(STORIES) if char.isalpha()])
+    return "".join(chars)
+
+
+def put(folder: Path, texts: list[str], name: str = "in.jsonl", **fields: list[Any]) -> str:
+    rows = [{"text": text} | {key: values[n] for key, values in fields.items()} for n, text in enumerate(texts)]
+    (folder / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return str(folder / name)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
+
+
+def records(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    return {split: list(read_shards(folder, split)) for split in ("train", "val")}
+
+
+def kept(folder: Path) -> set[str]:
+    return {record["text"] for side in records(folder).values() for record in side}
+
+
+# the maths
+
+
+def jaccard(one: str, other: str) -> float:
+    return float(near.jaccard([content(one), content(other)], np.array([[0, 1]]))[0])
+
+
+def test_jaccard_by_hand() -> None:
+    assert jaccard("小兔子跑", "小兔子跳") == 1 / 3  # {小兔子, 兔子跑} and {小兔子, 兔子跳}
+    assert jaccard("哈哈哈哈哈", "哈哈哈") == 1  # a set: how often does not count
+    assert jaccard("小兔子，跑了。", "小 兔子跑了！") == 1  # nor do marks and spaces
+    assert jaccard("一二三四五六", "七八九十百千") == 0
+    assert jaccard("好", "好") == jaccard("", "") == 1  # shorter than a gram
+    assert jaccard("ab好", "好ab") == 0
+    rng = random.Random(0)
+    for _ in range(20):
+        a, b = ("".join(rng.choices("一二三四", k=rng.randrange(3, 30))) for _ in range(2))
+        one, other = ({t[n : n + 3] for n in range(len(t) - 2)} for t in (a, b))
+        assert jaccard(a, b) == len(one & other) / len(one | other)
+
+
+def test_what_many_stories_share_does_not_count_unless_it_is_most_of_a_story() -> None:
+    texts = ["从前有一只兔子", "从前有一只松鼠", "从前有一个"] + [f"从前有{n}" for n in range(20)]
+    contents = [content(text) for text in texts]
+    usual = near.common(contents, 0.5)
+    assert usual.tolist() == near.sets([content("从前有")])[0].tolist()
+    assert near.common(contents[:20], 0.5).tolist() == []  # twenty stories are too few to tell
+    # {从前有, 前有一, 有一只, 一只兔, 只兔子} and {..., 一只松, 只松鼠}: 3 of 7, without the first 2 of 6
+    pairs = np.array([[0, 1], [0, 3]])
+    assert near.jaccard(contents, pairs).tolist() == [3 / 7, 1 / 6]
+    assert near.jaccard(contents, pairs, usual).tolist() == [2 / 6, 0]
+    both = near.sets([content("从前有一")])[0]  # more than half of the third: {从前有, 前有一, 有一个}
+    assert near.jaccard(contents, np.array([[0, 2]]), both).tolist() == [2 / 6]
+
+
+def test_many_pairs_at_once_are_compared_like_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [content(text) for text in STORIES[:30]]
+    pairs = np.array([(i, j) for i in range(30) for j in range(i + 1, 30)])
+    one_by_one = [jaccard(STORIES[i], STORIES[j]) for i, j in pairs]
+    monkeypatch.setattr(near, "_TOGETHER", 7)
+    assert near.jaccard(contents, pairs).tolist() == one_by_one
+
+
+def test_chance_of_meeting_in_a_band_by_hand() -> None:
+    assert near.chance(0.5, bands=2, rows=2) == 1 - 0.75 * 0.75
+    assert near.chance(0.5, bands=3, rows=1) == 1 - 0.5**3
+    assert (near.chance(0.0), near.chance(1.0)) == (0, 1)
+
+
+def test_signatures_estimate_the_similarity_and_do_not_depend_on_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(1)
+    texts = [text for story in STORIES for text in (story, edited(story, 0.1, rng))]
+    contents = [content(text) for text in texts]
+    marks = near.signatures(contents)
+    pairs = np.arange(len(texts)).reshape(-1, 2)
+    true, estimated = near.jaccard(contents, pairs), near.estimates(marks, pairs)
+    spread = np.sqrt(true * (1 - true) / near.HASHES)
+    assert abs((estimated - true).mean()) < 3 * spread.mean() / len(pairs) ** 0.5
+    assert (abs(estimated - true) < 4 * spread).all()
+    monkeypatch.setattr(near, "_PIECES", 500)
+    assert (near.signatures(contents) == marks).all()
+    assert (near.signatures(contents[5:6]) == marks[5:6]).all()
+    assert near.signatures([]).shape == (0, near.HASHES)
+    values, starts = near.grams([content("一二三四"), content("好"), content("五六七")])
+    assert np.diff(starts).tolist() == [2, 1, 1] and len(set(values.tolist())) == 4  # none reaches across two stories
+
+
+def met(marks: np.ndarray, band: int) -> tuple[set[tuple[int, int]], int]:
+    parts, left_out = near.candidates(marks, band)
+    return {(one, other) for part in parts for one, other in part.tolist()}, left_out
+
+
+def test_candidates_agree_in_every_row_of_the_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = np.arange(6 * near.HASHES, dtype=np.uint32).reshape(6, -1)
+    marks[[0, 2, 5], 4:8] = 1  # band 1
+    marks[[3, 4], 4:8] = 2
+    marks[1, 4:7] = 1  # three rows of four
+    expected = {(0, 2), (0, 5), (2, 5), (3, 4)}
+    assert met(marks, 1) == (expected, 0)
+    assert met(marks, 0) == (set(), 0)
+    monkeypatch.setattr(near, "_AT_ONCE", 1)
+    assert met(marks, 1) == (expected, 0)
+    marks[:, :4] = 9
+    monkeypatch.setattr(near, "CROWD", 5)
+    monkeypatch.setattr(near, "WINDOW", 2)
+    pairs = {(i, j) for i in range(6) for j in (i + 1, i + 2) if j < 6}
+    assert met(marks, 0) == (pairs, 15 - len(pairs))  # what a crowd leaves out is counted
+
+
+def test_of_every_story_the_strongest_pairs_are_compared() -> None:
+    pairs = np.array([(0, 3), (1, 3), (0, 3), (2, 3), (0, 1), (1, 4)])
+    looks = np.array([0.6, 0.9, 0.6, 0.6, 0.5, 0.5], np.float32)
+    chosen, left_out = thin.strongest(pairs[:, 0] * 5 + pairs[:, 1], looks, 5, most=2)
+    assert pairs[chosen].tolist() == [[0, 1], [0, 3], [1, 3], [1, 4]]
+    assert left_out == 1
+
+
+def test_clusters_are_connected_components() -> None:
+    pairs = np.array([[4, 5], [1, 5], [2, 3], [1, 4]])
+    assert near.clusters(7, pairs).tolist() == [0, 1, 2, 2, 1, 1, 6]
+    assert near.clusters(3, np.empty((0, 2), np.int64)).tolist() == [0, 1, 2]
+
+
+def test_spread_by_hand() -> None:
+    labels = np.array([0, 0, 2, 3, 4, 5])
+    order = near.spread(labels)
+    assert sorted(order.tolist()) == list(range(6))
+    assert near.distances(labels, order).tolist() == [3]  # six stories, two alike
+    assert [n for n in order.tolist() if n > 1] == [2, 3, 4, 5]  # the others keep their order
+    assert near.distances(labels, np.arange(6)).tolist() == [1]
+    assert near.spread(np.arange(5)).tolist() == list(range(5))
+    assert near.distances(np.arange(5), np.arange(5)).tolist() == []
+
+
+def test_spread_comes_close_to_the_most_that_is_possible() -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(2, 12, size=300)
+    labels = np.concatenate([np.repeat(np.arange(300), sizes), 1000 + np.arange(8000)])
+    order = near.spread(labels)
+    assert np.sort(order).tolist() == list(range(len(labels)))
+    place = np.argsort(order)
+    for n, size in enumerate(sizes):
+        least = np.diff(np.sort(place[labels == n])).min()
+        assert least > 0.9 * len(labels) / size
+
+
+# the stage
+
+
+@pytest.mark.parametrize(("share", "bar"), [(0.05, 1.0), (0.10, 0.9)])
+def test_planted_copies_are_found_and_nothing_else(tmp_path: Path, share: float, bar: float) -> None:
+    rng = random.Random(2)
+    copies = [edited(text, share, rng) for text in STORIES[:100]]
+    manifest = corpus(put(tmp_path, STORIES + copies), tmp_path / "out", workers=1)
+    counts = manifest.counts
+    assert kept(tmp_path / "out") >= set(STORIES)  # the first stays, and no story is lost to another
+    assert counts["dropped"] == {thin.NEAR_DUPLICATE: counts["near"]["clusters"]}
+    assert counts["near"]["clusters"] >= bar * 100
+    assert counts["read"] == counts["kept"] + sum(counts["dropped"].values())
+    assert counts["train"] + counts["val"] == counts["kept"] == len(kept(tmp_path / "out"))
+
+
+def test_a_rewritten_span_is_found(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    copies = []
+    for text in STORIES[:100]:
+        span = len(text) // 5
+        at = rng.randrange(len(text) - span - 5)
+        copies.append(text[:at] + rng.choice(STORIES)[:span] + text[at + span :])
+    counts = corpus(put(tmp_path, STORIES + copies), tmp_path / "out").counts
+    assert counts["near"]["clusters"] >= 99
+
+
+def test_a_shared_opening_is_no_duplicate(tmp_path: Path) -> None:
+    opening = "从前，在一片很大很大的森林里，住着许多快乐的小动物，它们每天都在一起唱歌、跳舞、做游戏。"
+    texts = [opening + text for text in STORIES]
+    assert corpus(put(tmp_path, texts), tmp_path / "out").counts["dropped"] == {}
+
+
+def test_a_crowd_is_still_one_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "CROWD", 6)
+    monkeypatch.setattr(near, "WINDOW", 2)
+    rng = random.Random(9)
+    crowd = [edited(STORIES[0], 0.04, rng) for _ in range(80)]
+    counts = corpus(put(tmp_path, crowd + STORIES[1:]), tmp_path / "out").counts
+    assert counts["near"]["sizes"] == {"80": 1}
+    assert counts["near"]["pairs left out of crowded bands"] > 1000
+
+
+def test_which_one_stays(tmp_path: Path) -> None:
+    longer = STORIES[0] + "大家都笑了。"
+    source = put(tmp_path, [STORIES[0], longer, *STORIES[1:9]])
+    for near_, stays in (("first", {STORIES[0]}), ("longest", {longer}), ("off", {STORIES[0], longer})):
+        counts = corpus(source, tmp_path / near_, near=near_).counts
+        assert kept(tmp_path / near_) & {STORIES[0], longer} == stays
+        assert ("near" in counts) == (near_ != "off")
+    assert corpus(source, tmp_path / "strict", near_threshold=1.0).counts["kept"] == 10
+    with pytest.raises(UserError, match="already made with other near"):
+        corpus(source, tmp_path / "first", near="longest")
+
+
+def test_the_manifest_says_what_was_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = random.Random(4)
+    texts = [*STORIES, edited(STORIES[0], 0.02, rng), edited(STORIES[0], 0.02, rng), edited(STORIES[1], 0.12, rng)]
+    corpus(put(tmp_path, texts), tmp_path / "out")
+    told = "5 stories in 2 clusters; to drop at other thresholds 0.5: 3, 0.6: "
+    assert told in capsys.readouterr().out
+    found = Manifest.read(tmp_path / "out").counts["near"]
+    assert (found["clusters"], found["stories"], found["sizes"]) == (2, 5, {"2": 1, "3": 1})
+    assert list(found["thresholds"]) == ["0.5", "0.6", "0.7", "0.8", "0.9"]
+    assert found["thresholds"]["0.5"] == {"clusters": 2, "dropped": 3}
+    assert found["thresholds"]["0.8"] == {"clusters": 1, "dropped": 2}
+    dropped = [at["dropped"] for at in found["thresholds"].values()]
+    assert dropped == sorted(dropped, reverse=True)
+    example = found["examples"][0]
+    assert example["similarity"] == round(jaccard(STORIES[1], texts[-1]), 3)
+    assert (example["one"], example["other"]) == (STORIES[1][:200], texts[-1][:200])
+
+
+def test_a_higher_threshold_still_tells_of_lower_ones(tmp_path: Path) -> None:
+    texts = [*STORIES, edited(STORIES[0], 0.06, random.Random(5))]
+    counts = corpus(put(tmp_path, texts), tmp_path / "out", near_threshold=0.85).counts
+    assert counts["dropped"] == {}
+    assert counts["near"]["thresholds"]["0.5"]["dropped"] == 1
+    assert counts["near"]["thresholds"]["0.85"]["dropped"] == 0
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_cluster_that_is_kept_never_straddles_the_split(tmp_path: Path, grouped: bool) -> None:
+    rng = random.Random(6)
+    texts = [t for text in STORIES for t in (text, edited(text, 0.03, rng), edited(text, 0.03, rng))]
+    groups = [f"g{n // 4}" for n in range(len(texts))]  # four clusters and three groups hang together
+    order = rng.sample(range(len(texts)), len(texts))
+    fields = {"group": [groups[n] for n in order]} if grouped else {}
+    source = put(tmp_path, [texts[n] for n in order], **fields)
+    corpus(source, tmp_path / "out", near="keep", val_share=0.3)
+    assert kept(tmp_path / "out") == set(texts)
+    sides = records(tmp_path / "out")
+    for key, least in (("cluster", 115), ("group", 90))[: 1 + grouped]:
+        one, other = ({record[key] for record in sides[split] if key in record} for split in ("train", "val"))
+        assert not one & other
+        assert one and other and len(one | other) >= least
+
+
+def test_stories_alone_have_no_cluster_and_the_alike_stand_apart(tmp_path: Path) -> None:
+    texts = [*STORIES[:60], edited(STORIES[3], 0.02, random.Random(7)), *STORIES[60:]]
+    counts = corpus(put(tmp_path, texts), tmp_path / "out", near="keep", val_share=1e-9).counts
+    train = records(tmp_path / "out")["train"]
+    at = [n for n, record in enumerate(train) if "cluster" in record]
+    assert [train[n]["cluster"] for n in at] == [0, 0]
+    apart = {"min": at[1] - at[0], "median": float(at[1] - at[0]), "of": len(train)}
+    assert counts["near"]["distance"] == {"train": apart}
+    assert apart["min"] >= 58  # of 120
+    alone = [record["text"] for record in train if "cluster" not in record]
+    assert alone == [text for text in texts if text in set(alone)]
+
+
+def test_everything_alike(tmp_path: Path) -> None:
+    texts = [STORIES[0], STORIES[0] + "好。"]
+    with pytest.raises(UserError, match="near-duplicate 1; a corpus needs two stories or more"):
+        corpus(put(tmp_path, texts), tmp_path / "out")
+    with pytest.raises(UserError, match="one group"):
+        corpus(put(tmp_path, texts), tmp_path / "out", near="keep")
+    with pytest.raises(UserError, match="near_threshold"):
+        corpus(put(tmp_path, texts), tmp_path / "out", near_threshold=0.2)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+@pytest.fixture
+def crowded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A source with copies, in shards and jobs so small that there are several of each."""
+    monkeypatch.setattr(shards, "SHARD", 50)
+    monkeypatch.setattr(thin, "_PAIRS", 10)
+    rng = random.Random(8)
+    return put(tmp_path, [t for text in STORIES for t in (text, edited(text, 0.05, rng))])
+
+
+@pytest.mark.parametrize("mode", ["first", "keep"])
+@pytest.mark.parametrize("where", ["_search", "_compare", "writing", "tidying"])
+def test_stopped_while_dividing_it_goes_on(
+    tmp_path: Path, crowded: str, monkeypatch: pytest.MonkeyPatch, where: str, mode: str
+) -> None:
+    whole = corpus(crowded, tmp_path / "whole", near=mode, workers=1)
+    left = [7]
+
+    def failing(original: Any) -> Any:
+        def call(*args: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(28, "No space left on device")
+            return original(*args)
+
+        return call
+
+    with monkeypatch.context() as patched:
+        if where == "writing":
+            write = Shards.write
+            patched.setattr(
+                Shards, "write", lambda self, line: (write if self.split == "stories" else failing(write))(self, line)
+            )
+        elif where == "tidying":
+            unlink = Path.unlink
+            left[0] = 2
+            patched.setattr(
+                Path,
+                "unlink",
+                lambda self, **k: (failing(unlink) if self.name.startswith("stories") else unlink)(self, **k),
+            )
+        else:
+            patched.setattr(thin, where, failing(getattr(thin, where)))
+        with pytest.raises(UserError, match="disk full"):
+            corpus(crowded, tmp_path / "out", near=mode, workers=1)
+    assert not (tmp_path / "out").exists() and (tmp_path / "out.partial").exists()
+    again = corpus(crowded, tmp_path / "out", near=mode, workers=1)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+    assert again.counts == whole.counts
+    assert {path.name.partition("-")[0] for path in (tmp_path / "out").iterdir()} == {"train", "val", "manifest.json"}
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path: Path, crowded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = corpus(crowded, tmp_path / "one", workers=1)
+    monkeypatch.setattr(shards, "SHARD", 50_000)  # the processes know nothing of the patch
+    monkeypatch.setattr(thin, "_SMALL", 0)
+    two = corpus(crowded, tmp_path / "two", workers=2)
+    assert one.counts == two.counts
+    assert records(tmp_path / "one") == records(tmp_path / "two")
+
+
+def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:
+    source = put(tmp_path, STORIES)
+    with exclusive(tmp_path / "out"), pytest.raises(UserError, match="another process is writing"):
+        corpus(source, tmp_path / "out")
+    assert corpus(source, tmp_path / "out").counts["kept"] == len(STORIES)
