@@ -12,6 +12,7 @@ from litgpt_zh.stage import UserError
 OURS = {
     "quickstart": ("litgpt_zh.journey:quickstart", "everything, from nothing to a model you can talk to"),
     "journey": ("litgpt_zh.journey:journey", "recipes/ in order on the real data set, resumable"),
+    "recipes": ("litgpt_zh.shipped:recipes", "recipes/ and tokenizer/ into this folder (a checkout has them)"),
     "download_corpus": ("litgpt_zh.corpus.download:download", "fetch a data set from the hub or a mirror"),
     "corpus": ("litgpt_zh.corpus.stage:corpus", "raw text -> clean, deduplicated stories, train and validation"),
     "tokenizer": ("litgpt_zh.tokenizer.train:train_tokenizer", "a BPE vocabulary made for the corpus"),
@@ -31,6 +32,7 @@ OURS = {
     "evaluate_stories": ("litgpt_zh.evaluate.stage:evaluate_stories", "does the model do what it is asked? score card"),
     "export": ("litgpt_zh.export.stage:export", "checkpoint -> folder for transformers and the hub, with a model card"),
     "export_gguf": ("litgpt_zh.export.llamacpp:export_gguf", "checkpoint -> GGUF and Modelfile for llama.cpp, ollama"),
+    "publish": ("litgpt_zh.export.publish:publish", "checks an exported folder, says the hubs' own commands"),
     "import_hf": ("litgpt_zh.export.importing:import_hf", "Hugging Face folder -> checkpoint"),
     "report": ("litgpt_zh.report.stage:report", "one page per run: curves, samples, settings"),
 }
@@ -56,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         print(version())
         return
     try:
+        _require_recipes(arguments)
         if arguments[0] in OURS:
             _run_ours(arguments[0], arguments[1:])
         else:
@@ -95,10 +98,35 @@ def _run_ours(command: str, arguments: list[str]) -> None:
 
     module, name = OURS[command][0].split(":")
     function = getattr(importlib.import_module(module), name)
-    if arguments and not arguments[0].startswith("-"):  # litgpt-zh chat DIR: the first value needs no name
-        arguments = [f"--{next(iter(inspect.signature(function).parameters))}", *arguments]
+    arguments = _named(arguments, list(inspect.signature(function).parameters))
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     CLI(function, args=arguments, prog=f"litgpt-zh {command}", as_positional=False)
+
+
+def _named(arguments: list[str], names: list[str]) -> list[str]:
+    """``litgpt-zh export CHECKPOINT OUT``: the first value needs no name, and out_dir after it needs none either."""
+    if not arguments or arguments[0].startswith("-"):
+        return arguments
+    first, *rest = arguments
+    if rest and not rest[0].startswith("-") and "out_dir" in names[1:]:
+        rest = ["--out_dir", *rest]
+    return [f"--{names[0]}", first, *rest]
+
+
+def _require_recipes(arguments: list[str]) -> None:
+    """Refuse a recipe that is not there before anything is imported.
+
+    Raises:
+        UserError: names it; one that comes with the project, with the way to get it.
+    """
+    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        file = here.partition("=")[2] if here.startswith("--config=") else after if here == "--config" else ""
+        if file.endswith((".yaml", ".yml")) and "://" not in file and not os.path.isfile(file):
+            from litgpt_zh.shipped import folder
+
+            shipped = (folder("recipes") / os.path.basename(file)).is_file()
+            hint = "; litgpt-zh recipes lays the recipes of the project into this folder" if shipped else ""
+            raise UserError(f"{file}: no such recipe{hint}")
 
 
 def _run_litgpt(arguments: list[str]) -> None:
