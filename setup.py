@@ -17,7 +17,9 @@ class WithShipped(build_py):
                 self.copy_tree(name, str(Path(self.build_lib, "litgpt_zh", "shipped", name)))
 
     def get_outputs(self, *args: Any, **kwargs: Any) -> list[str]:
-        copied = [p for name in ("recipes", "tokenizer") for p in Path(self.build_lib, "litgpt_zh/shipped", name).glob("*")]
+        copied = [
+            p for name in ("recipes", "tokenizer") for p in Path(self.build_lib, "litgpt_zh/shipped", name).glob("*")
+        ]
         return [*super().get_outputs(*args, **kwargs), *map(str, copied)]
 
 

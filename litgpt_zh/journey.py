@@ -114,7 +114,9 @@ def journey(
         lay("recipes", recipes)
     for step in steps:
         if not (Path(recipes) / f"{step.recipe}.yaml").is_file():
-            raise UserError(f"{recipes}/{step.recipe}.yaml: no such recipe; litgpt-zh recipes lays ours into this folder, or give --recipes")
+            raise UserError(
+                f"{recipes}/{step.recipe}.yaml: no such recipe; litgpt-zh recipes lays ours into this folder, or give --recipes"
+            )
     print(_needs(Path(recipes)))
     if not yes and not _agreed():
         raise UserError("not started; run it with --yes true to skip the question")

@@ -37,14 +37,16 @@ def refused(folder: Path, name: str = "me/zh-stories") -> str:
     return str(error.value)
 
 
-def test_a_whole_folder_gets_the_commands_and_is_left_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_whole_folder_gets_the_commands_and_is_left_as_it_is(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
     capsys.readouterr()
     publish(folder, "me/zh-stories", private=True)
     said = capsys.readouterr().out
     assert f"hf upload me/zh-stories {shlex.quote(str(folder))} . --private" in said
-    assert "modelscope create me/zh-stories --visibility private --license 'Apache License 2.0'" in said
-    assert f"modelscope upload me/zh-stories {shlex.quote(str(folder))} ." in said
+    assert "modelscope create me/zh-stories --repo-type model --visibility private --license apache-2.0" in said
+    assert f"modelscope upload me/zh-stories {shlex.quote(str(folder))} --repo-type model" in said
     assert "model.safetensors" in said and "apache-2.0" in said
     assert before == {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
     publish(folder, "me/zh-stories", hub="huggingface")
@@ -104,12 +106,14 @@ def test_a_folder_that_was_changed_or_is_no_export(folder: Path, tmp_path: Path)
     assert "no such folder" in refused(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", ["stories", "a/b/c", "me/-x", "me/x..y", "me/x--y", "me/故事", "me/x.git", "me/" + "x" * 99])
+@pytest.mark.parametrize(
+    "name", ["stories", "a/b/c", "me/-x", "me/x..y", "me/x--y", "me/故事", "me/x.git", "me/" + "x" * 99]
+)
 def test_names_that_the_hubs_refuse(name: str, folder: Path) -> None:
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
     assert list(check_name(name)) and "--name" in refused(folder, name)
-    if "/" in name:  # the hub's own rule says the same
+    if "/" in name and name.isascii():  # the hub's own rule says the same; of other letters only its server does
         with pytest.raises(HFValidationError):
             validate_repo_id(name)
     assert not list(check_name("me/zh-tinystories_44m.v1"))

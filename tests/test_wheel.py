@@ -100,7 +100,9 @@ def test_the_wheel_holds_the_package_recipes_and_tokenizer_alone(installed: Inst
     for name in ("recipes", "tokenizer"):
         packed = {file.rpartition("/")[2] for file in names if file.startswith(f"litgpt_zh/shipped/{name}/")}
         assert packed == {file.name for file in (ROOT / name).iterdir()}
-    files = {str(p.relative_to(ROOT)) for p in (ROOT / "litgpt_zh").rglob("*") if p.is_file() and "__pycache__" not in str(p)}
+    files = {
+        str(p.relative_to(ROOT)) for p in (ROOT / "litgpt_zh").rglob("*") if p.is_file() and "__pycache__" not in str(p)
+    }
     assert not files - set(names)  # a kind of file that package-data forgets
     assert not [name for name in names if name.endswith((".pth", ".jsonl", ".npy", ".bin", ".pyc"))]
 

@@ -19,12 +19,6 @@ CARD = "README.md"
 STAGES = ("export", "export-gguf")
 DATA_LICENCES = {"adam89/TinyStoriesChinese": "CDLA-Sharing-1.0"}
 """Of data sets we know; of any other the page of the data set says."""
-MODELSCOPE_LICENCES = {
-    "apache-2.0": "Apache License 2.0",
-    "mit": "MIT License",
-    "gpl-3.0": "GPL-3.0",
-    "cc-by-4.0": "CC-BY-4.0",
-}
 _LARGE = 5 * 10**9
 """Bytes from which the hubs ask for other ways (hf upload-large-folder)."""
 _PICKLE = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".lora"}
@@ -212,14 +206,12 @@ def huggingface(folder: Path, name: str, private: bool) -> list[str]:
 
 def modelscope(folder: Path, name: str, private: bool, licence: str) -> list[str]:
     """Commands of the ``modelscope`` package, which is not among our dependencies."""
-    shown = MODELSCOPE_LICENCES.get(licence.lower())
-    create = f"modelscope create {name} --visibility {'private' if private else 'public'}"
-    if shown:
-        create += f" --license {shlex.quote(shown)}"
+    visibility = "private" if private else "public"
     return [
-        "# ModelScope" + say("；令牌在「我的页面」，放进环境变量，不要写在命令里", "; your token is in your profile there"),
+        "# ModelScope"
+        + say("；令牌在「我的页面」，它会问你要", "; it asks for the token, which is in your profile there"),
         "pip install modelscope",
-        'modelscope login --token "$MODELSCOPE_API_TOKEN"',
-        create,
-        f"modelscope upload {name} {shlex.quote(str(folder))} .",
+        "modelscope login",
+        f"modelscope create {name} --repo-type model --visibility {visibility} --license {shlex.quote(licence)}",
+        f"modelscope upload {name} {shlex.quote(str(folder))} --repo-type model",
     ]
