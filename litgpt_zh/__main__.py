@@ -142,8 +142,17 @@ def _run_litgpt(arguments: list[str]) -> None:
 
         near = difflib.get_close_matches(arguments[0], [*OURS, *stock.PARSER_DATA], n=3, cutoff=0.4)
         raise UserError(f"unknown command {arguments[0]!r}; did you mean {', '.join(near) or 'litgpt-zh --help'}?")
+    arguments = _recipe_first(arguments)
     sys.argv = ["litgpt-zh", *arguments]  # litgpt reads it again when it saves hyperparameters.yaml
     stock.main()
+
+
+def _recipe_first(arguments: list[str]) -> list[str]:
+    """``pretrain NAME --config RECIPE``: what comes later counts, and the name shall not lose to the recipe's own."""
+    command, *rest = arguments
+    if rest and not rest[0].startswith("-") and any(a.split("=")[0] == "--config" for a in rest):
+        return [command, *rest[1:], rest[0]]
+    return arguments
 
 
 def _model_name(arguments: list[str]) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from llama_like import checkpoint
 
-from litgpt_zh.__main__ import _named
+from litgpt_zh.__main__ import _named, _recipe_first
 from litgpt_zh.export.publish import check_name, front_matter, publish
 from litgpt_zh.export.stage import export
 from litgpt_zh.stage import UserError
@@ -141,3 +141,9 @@ def test_the_second_value_is_the_out_dir() -> None:
     assert _named(["--x", "1"], names) == ["--x", "1"]
     assert _named(["a", "b"], ["out_dir", "seed"]) == ["--out_dir", "a", "b"]  # refused later: out_dir is given already
     assert _named(["a", "b"], ["checkpoint_dir"]) == ["--checkpoint_dir", "a", "b"]
+
+
+def test_a_name_before_the_recipe_is_not_lost_to_it() -> None:
+    assert _recipe_first(["pretrain", "m", "--config", "r", "--x", "1"]) == ["pretrain", "--config", "r", "--x", "1", "m"]
+    for same in (["pretrain", "m", "--x", "1"], ["pretrain", "--config", "r", "m"], ["chat", "m"], ["chat"]):
+        assert _recipe_first(same) == same
