@@ -6,6 +6,7 @@ import importlib
 import inspect
 import os
 import sys
+from pathlib import Path
 
 from litgpt_zh.stage import UserError
 
@@ -142,9 +143,20 @@ def _run_litgpt(arguments: list[str]) -> None:
 
         near = difflib.get_close_matches(arguments[0], [*OURS, *stock.PARSER_DATA], n=3, cutoff=0.4)
         raise UserError(f"unknown command {arguments[0]!r}; did you mean {', '.join(near) or 'litgpt-zh --help'}?")
+    _require_weights_only(arguments)
     arguments = _recipe_first(arguments)
     sys.argv = ["litgpt-zh", *arguments]  # litgpt reads it again when it saves hyperparameters.yaml
     stock.main()
+
+
+def _require_weights_only(arguments: list[str]) -> None:
+    """Refuse a checkpoint that holds more than weights: litgpt's own reader runs whatever its pickle says."""
+    for value in arguments[1:]:
+        file = os.path.join(value.partition("=")[2] if value.startswith("--") else value, "lit_model.pth")
+        if os.path.isfile(file):
+            from litgpt_zh.checkpoints import flat_weights
+
+            flat_weights(Path(file))
 
 
 def _recipe_first(arguments: list[str]) -> list[str]:

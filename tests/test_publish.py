@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import run
 from llama_like import checkpoint
 
 from litgpt_zh.__main__ import _named, _recipe_first
@@ -144,6 +145,39 @@ def test_the_second_value_is_the_out_dir() -> None:
 
 
 def test_a_name_before_the_recipe_is_not_lost_to_it() -> None:
-    assert _recipe_first(["pretrain", "m", "--config", "r", "--x", "1"]) == ["pretrain", "--config", "r", "--x", "1", "m"]
+    assert _recipe_first(["pretrain", "m", "--config", "r", "--x", "1"]) == [
+        "pretrain",
+        "--config",
+        "r",
+        "--x",
+        "1",
+        "m",
+    ]
     for same in (["pretrain", "m", "--x", "1"], ["pretrain", "--config", "r", "m"], ["chat", "m"], ["chat"]):
         assert _recipe_first(same) == same
+
+
+# a checkpoint that would run code ----------------------------------------------------------------------------------------
+
+
+class Evil:
+    """A pickle of it writes a file when it is read."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (self.file,))
+
+
+def test_a_checkpoint_with_code_is_never_opened(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "model")
+    weights = tmp_path / "model/lit_model.pth"
+    torch.save(torch.load(weights) | {"evil": Evil(tmp_path / "ran")}, weights)
+    torch.load(weights, weights_only=False)
+    assert (tmp_path / "ran").exists()  # it would
+    (tmp_path / "ran").unlink()
+    for command in (["export", str(tmp_path / "hf")], ["generate"], ["evaluate", "--tasks", "x"], ["chat"]):
+        done = run("litgpt-zh", command[0], str(tmp_path / "model"), *command[1:])
+        assert done.returncode == 1 and "holds more than weights" in done.stderr, done.stderr[-500:]
+        assert done.stderr.strip().count("\n") == 0 and not (tmp_path / "ran").exists()

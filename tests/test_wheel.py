@@ -61,7 +61,7 @@ class Installed:
     sdist: Path
     bin: Path
 
-    def run(self, *argv: str, cwd: Path, timeout: int = 600) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str, cwd: Path, timeout: int = 1800) -> subprocess.CompletedProcess[str]:
         environment = {key: value for key, value in QUICK.items() if key != "PYTHONPATH"}
         command = [str(self.bin / argv[0]), *argv[1:]]
         return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=timeout)
