@@ -152,11 +152,12 @@ def _run_litgpt(arguments: list[str]) -> None:
 def _require_weights_only(arguments: list[str]) -> None:
     """Refuse a checkpoint that holds more than weights: litgpt's own reader runs whatever its pickle says."""
     for value in arguments[1:]:
-        file = os.path.join(value.partition("=")[2] if value.startswith("--") else value, "lit_model.pth")
-        if os.path.isfile(file):
-            from litgpt_zh.checkpoints import flat_weights
+        folder = Path(value.partition("=")[2] if value.startswith("--") else value)
+        for file in (folder / "lit_model.pth", folder / "lit_model.pth.lora"):
+            if file.is_file():
+                from litgpt_zh.checkpoints import flat_weights
 
-            flat_weights(Path(file))
+                flat_weights(file)
 
 
 def _recipe_first(arguments: list[str]) -> list[str]:
