@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEV := .venv/.ready-dev
 
-.PHONY: quickstart journey test setup clean
+.PHONY: quickstart journey test docs setup clean
 quickstart: $(READY)
 	$(BIN)/litgpt-zh quickstart $(ARGS)
 
@@ -19,6 +19,9 @@ test: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+docs: $(DEV)
+	$(BIN)/mkdocs build --strict
 
 setup: $(DEV)
 

@@ -6,12 +6,14 @@ import importlib
 import inspect
 import os
 import sys
+from pathlib import Path
 
 from litgpt_zh.stage import UserError
 
 OURS = {
     "quickstart": ("litgpt_zh.journey:quickstart", "everything, from nothing to a model you can talk to"),
     "journey": ("litgpt_zh.journey:journey", "recipes/ in order on the real data set, resumable"),
+    "recipes": ("litgpt_zh.shipped:recipes", "recipes/ and tokenizer/ into this folder (a checkout has them)"),
     "download_corpus": ("litgpt_zh.corpus.download:download", "fetch a data set from the hub or a mirror"),
     "corpus": ("litgpt_zh.corpus.stage:corpus", "raw text -> clean, deduplicated stories, train and validation"),
     "tokenizer": ("litgpt_zh.tokenizer.train:train_tokenizer", "a BPE vocabulary made for the corpus"),
@@ -33,6 +35,7 @@ OURS = {
     "evaluate_stories": ("litgpt_zh.evaluate.stage:evaluate_stories", "does the model do what it is asked? score card"),
     "export": ("litgpt_zh.export.stage:export", "checkpoint -> folder for transformers and the hub, with a model card"),
     "export_gguf": ("litgpt_zh.export.llamacpp:export_gguf", "checkpoint -> GGUF and Modelfile for llama.cpp, ollama"),
+    "publish": ("litgpt_zh.export.publish:publish", "checks an exported folder, says the hubs' own commands"),
     "import_hf": ("litgpt_zh.export.importing:import_hf", "Hugging Face folder -> checkpoint"),
     "report": ("litgpt_zh.report.stage:report", "one page per run: curves, samples, settings"),
 }
@@ -58,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         print(version())
         return
     try:
+        _require_recipes(arguments)
         if arguments[0] in OURS:
             _run_ours(arguments[0], arguments[1:])
         else:
@@ -97,11 +101,36 @@ def _run_ours(command: str, arguments: list[str]) -> None:
 
     module, name = OURS[command][0].split(":")
     function = getattr(importlib.import_module(module), name)
-    if arguments and not arguments[0].startswith("-"):  # litgpt-zh chat DIR: the first value needs no name
-        arguments = [f"--{next(iter(inspect.signature(function).parameters))}", *arguments]
+    arguments = _named(arguments, list(inspect.signature(function).parameters))
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     about = (inspect.getdoc(function) or "").partition("\nArgs:")[0]  # jsonargparse by itself shows its first line
     CLI(function, args=arguments, prog=f"litgpt-zh {command}", description=about, as_positional=False)
+
+
+def _named(arguments: list[str], names: list[str]) -> list[str]:
+    """``litgpt-zh export CHECKPOINT OUT``: the first value needs no name, and out_dir after it needs none either."""
+    if not arguments or arguments[0].startswith("-"):
+        return arguments
+    first, *rest = arguments
+    if rest and not rest[0].startswith("-") and "out_dir" in names[1:]:
+        rest = ["--out_dir", *rest]
+    return [f"--{names[0]}", first, *rest]
+
+
+def _require_recipes(arguments: list[str]) -> None:
+    """Refuse a recipe that is not there before anything is imported.
+
+    Raises:
+        UserError: names it; one that comes with the project, with the way to get it.
+    """
+    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        file = here.partition("=")[2] if here.startswith("--config=") else after if here == "--config" else ""
+        if file.endswith((".yaml", ".yml")) and "://" not in file and not os.path.isfile(file):
+            from litgpt_zh.shipped import folder
+
+            shipped = (folder("recipes") / os.path.basename(file)).is_file()
+            hint = "; litgpt-zh recipes lays the recipes of the project into this folder" if shipped else ""
+            raise UserError(f"{file}: no such recipe{hint}")
 
 
 def _run_litgpt(arguments: list[str]) -> None:
@@ -117,8 +146,29 @@ def _run_litgpt(arguments: list[str]) -> None:
 
         near = difflib.get_close_matches(arguments[0], [*OURS, *stock.PARSER_DATA], n=3, cutoff=0.4)
         raise UserError(f"unknown command {arguments[0]!r}; did you mean {', '.join(near) or 'litgpt-zh --help'}?")
+    _require_weights_only(arguments)
+    arguments = _recipe_first(arguments)
     sys.argv = ["litgpt-zh", *arguments]  # litgpt reads it again when it saves hyperparameters.yaml
     stock.main()
+
+
+def _require_weights_only(arguments: list[str]) -> None:
+    """Refuse a checkpoint that holds more than weights: litgpt's own reader runs whatever its pickle says."""
+    for value in arguments[1:]:
+        folder = Path(value.partition("=")[2] if value.startswith("--") else value)
+        for file in (folder / "lit_model.pth", folder / "lit_model.pth.lora"):
+            if file.is_file():
+                from litgpt_zh.checkpoints import flat_weights
+
+                flat_weights(file)
+
+
+def _recipe_first(arguments: list[str]) -> list[str]:
+    """``pretrain NAME --config RECIPE``: what comes later counts, and the name shall not lose to the recipe's own."""
+    command, *rest = arguments
+    if rest and not rest[0].startswith("-") and any(a.split("=")[0] == "--config" for a in rest):
+        return [command, *rest[1:], rest[0]]
+    return arguments
 
 
 def _model_name(arguments: list[str]) -> str | None:

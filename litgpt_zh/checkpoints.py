@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -138,10 +139,15 @@ def flat_weights(file: Path) -> dict[str, torch.Tensor]:
     """The state dict of a checkpoint file in either form, ``{name: tensor}`` or ``{"model": {name: tensor}, ...}``.
 
     Raises:
-        UserError: not a torch checkpoint.
+        UserError: not a torch checkpoint, or one that holds more than weights.
     """
     try:
         state = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{file}: holds more than weights, which could run code when it is read; it was not opened. "
+            "Take the model as safetensors instead (litgpt-zh import_hf)"
+        ) from None
     except (RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{file}: not a whole torch checkpoint ({str(error).splitlines()[0]})") from None
     return state.get("model", state)

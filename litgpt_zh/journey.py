@@ -22,6 +22,7 @@ import yaml
 
 from litgpt_zh import scales
 from litgpt_zh.language import say
+from litgpt_zh.shipped import lay
 from litgpt_zh.stage import MANIFEST, UserError, exclusive, fingerprint, versions, write_text
 
 LITGPT = ("pretrain", "finetune_full", "finetune_lora")
@@ -98,7 +99,7 @@ def journey(
     """Walk the recipes in order on the real data set, from the download on; resumable at any point.
 
     Args:
-        recipes: folder of the recipes, one a stage; each says what it needs.
+        recipes: folder of the recipes, one a stage; each says what it needs. Where there is none, ours are laid there.
         out_dir: where the record of the walk and its report go (the recipes name their own folders).
         source: an archive or folder of stories that is here already; nothing is downloaded then.
         yes: do not ask before starting.
@@ -109,9 +110,13 @@ def journey(
     if source is not None and not Path(source).exists():
         raise UserError(f"{source}: no such file or folder; leave --source out to download the data set")
     steps = STEPS if source is not None else (Step("download", "download_corpus"), *STEPS)
+    if recipes == Path("recipes") and not recipes.exists():  # installed, not a checkout
+        lay("recipes", recipes)
     for step in steps:
         if not (Path(recipes) / f"{step.recipe}.yaml").is_file():
-            raise UserError(f"{recipes}/{step.recipe}.yaml: no such recipe; run this in the checkout or give --recipes")
+            raise UserError(
+                f"{recipes}/{step.recipe}.yaml: no such recipe; litgpt-zh recipes lays ours into this folder, or give --recipes"
+            )
     print(_needs(Path(recipes)))
     if not yes and not _agreed():
         raise UserError("not started; run it with --yes true to skip the question")

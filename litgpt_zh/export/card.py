@@ -23,7 +23,7 @@ WORLD_SCORE = (
     "**要求与故事来自内置的故事世界：由程序合成，不是 TinyStories。** 下面的数字只说明模型学会了这个小世界，"
     "不是 TinyStories 上的成绩，也不能与别的模型比较。"
 )
-_FRONT = "---\nlanguage: zh\npipeline_tag: text-generation\ntags: [litgpt, litgpt-zh, stories]\nlibrary_name: transformers\n---\n\n"
+_FRONT = "---\nlanguage: zh\npipeline_tag: text-generation\ntags: [litgpt, litgpt-zh, stories]\nlibrary_name: transformers\n{data}---\n\n"
 _USE = """## 使用 (Use)
 
 ```python
@@ -53,9 +53,11 @@ def card(checkpoint: Path, config: Any, parameters: int, *, tuned: bool, instruc
         score_dir: the score card of this very checkpoint, if there is one.
     """
     past = history(checkpoint)
+    names = _downloaded(past)
+    front = _FRONT.format(data=f"datasets: {json.dumps(names)}\n" if names else "")
     prompt = _CHAT.format(request=json.dumps(_EXAMPLE, ensure_ascii=False)) if instruct else _PLAIN
     parts = [
-        f"{_FRONT}# {config.name}",
+        f"{front}# {config.name}",
         f"{number(parameters)} 个参数的中文模型，由 [litgpt](https://github.com/Lightning-AI/litgpt) 与 litgpt-zh 训练"
         + ("，按指令微调过。" if tuned else "，没有微调过：它接着写，不会回答。"),
         _USE.format(prompt=prompt, block=config.block_size),
@@ -120,14 +122,17 @@ def _data(past: History) -> str:
     corpora = past.of("corpus")
     if any(is_world(m) for m in corpora):
         lines.append("内置的故事世界：由程序合成的儿童故事（litgpt-zh，Apache-2.0），不是 TinyStories。")
-    names = sorted({str(m.settings.get("dataset")) for m in past.of("download")})
-    if names:
+    if names := _downloaded(past):
         lines.append("下载的数据集：" + "，".join(names) + "。许可以数据集自己的说明为准。")
     elif corpora and not any(is_world(m) for m in corpora):
         lines.append("使用者自己的文件（哈希在语料文件夹的 manifest.json）。")
     if not corpora:
         lines.append("语料的来历没有记录。")
     return "\n\n".join(lines)
+
+
+def _downloaded(past: History) -> list[str]:
+    return sorted({str(m.settings.get("dataset")) for m in past.of("download")})
 
 
 def is_world(manifest: Manifest) -> bool:

@@ -28,6 +28,7 @@ def train_with(
     full = module.__name__ == FULL
     stage = objective.stage if full else f"{objective.stage}-lora"
     checkpoints.require_checkpoint(base)
+    checkpoints.flat_weights(base / checkpoints.WEIGHTS)  # litgpt's reader would run what a pickle says
     if not full and config.lora_head and configs.is_tied(config):
         raise UserError(
             "lora_head=true on tied embeddings would change the input embedding at the merge; set lora_head: false"

@@ -77,6 +77,7 @@ def _check(arguments: dict[str, Any]) -> None:
         fabric.print(f"{config.name}: tied embeddings, so train.tie_embeddings is set to true")
     if arguments["initial_checkpoint_dir"] is not None:
         checkpoints.require_checkpoint(arguments["initial_checkpoint_dir"])
+        checkpoints.flat_weights(arguments["initial_checkpoint_dir"] / checkpoints.WEIGHTS)  # litgpt would run a pickle
     if fabric.device.type == "cpu" and not _has_compiler():
         torch.compiler.set_stance("force_eager")
         fabric.print("no C++ compiler found: training without torch.compile (slower; install g++ or clang)")

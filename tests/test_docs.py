@@ -1,0 +1,93 @@
+"""The pages hold together: every link and anchor leads somewhere, every page is on the way, every recipe named exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import yaml
+
+import litgpt_zh
+from litgpt_zh.__main__ import LITGPT, OURS
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [*DOCS, *(ROOT / name for name in ("README.md", "README.en.md", "SECURITY.md", "CHANGELOG.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+
+
+def prose(page: Path) -> str:
+    """A page without its code."""
+    return re.sub(r"`[^`\n]*`", "", FENCE.sub("", page.read_text(encoding="utf-8")))
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub and our site make of the headings: lower case, punctuation gone, blanks to hyphens."""
+    heads = re.findall(r"^#+ +(.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.replace("`", "")).strip().lower().replace(" ", "-") for head in heads}
+
+
+def links(page: Path) -> list[str]:
+    return [link for link in LINK.findall(prose(page)) if not re.match(r"[a-z]+:", link)]
+
+
+def broken(page: Path) -> list[str]:
+    """The relative links of a page that lead nowhere."""
+    found = []
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            found.append(link)
+    return found
+
+
+def test_a_broken_link_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# 头 (Head)\n[x](b.md) [y](a.md#头-head) [z](#no) `[c](d)`\n```\n[e](f)\n```\n")
+    assert broken(tmp_path / "a.md") == ["b.md", "#no"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    assert broken(page) == []
+    if page.parent.name == "docs":  # else the site would lack what it links to
+        assert not [link for link in links(page) if link.startswith("../")]
+
+
+def test_every_page_is_in_the_course_and_on_the_site() -> None:
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"[\w-]+\.md$", config, re.MULTILINE)) == [page.name for page in DOCS]
+    seen, new = set(), {ROOT / "docs/index.md"}
+    while new:
+        seen |= new
+        new = {(p.parent / link.split("#")[0]).resolve() for p in new for link in links(p) if link[0] != "#"} - seen
+    assert [page.name for page in DOCS if page not in seen] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_recipes_and_commands_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in set(re.findall(r"(?<![\w/-])recipes/([\w-]+)\.yaml", text)):
+        assert (ROOT / f"recipes/{name}.yaml").is_file(), name
+    for line in re.findall(r"^\s*(?:\$ )?litgpt-zh +([a-z_]\w+)", text, re.MULTILINE):
+        assert line in OURS or line in LITGPT, line
+
+
+@pytest.mark.skipif(find_spec("mkdocs") is None or find_spec("material") is None, reason="mkdocs is not installed")
+def test_the_site_builds_strictly(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    page = (tmp_path / "site/course.html").read_text(encoding="utf-8")
+    assert not re.findall(r'(?:src|href)="https?://[^"]*\.(?:js|css|woff2?)', page)  # nothing from elsewhere
+
+
+def test_the_version_stands_in_one_place() -> None:
+    assert re.search(rf"^version: {litgpt_zh.__version__}$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    assert re.search(rf"^## {litgpt_zh.__version__}\b", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert "version" in yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
