@@ -18,7 +18,6 @@ from litgpt.utils import chunked_cross_entropy
 
 from litgpt_zh import checkpoints, runlog
 from litgpt_zh.finetune.head import token_nll
-from litgpt_zh.finetune.loop import learning_rate
 from litgpt_zh.instruct.data import Instructions
 from litgpt_zh.instruct.fit import weights
 from litgpt_zh.instruct.stage import instructions
@@ -82,6 +81,7 @@ def pretrain(home: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **changes) 
         "micro_batch_size": 4,
         "max_tokens": 6 * 8 * BLOCK,
         "lr_warmup_steps": 2,
+        "tie_embeddings": True,
     } | changes.pop("train", {})
     arguments = {
         "model_name": "pythia-14m",
@@ -89,7 +89,7 @@ def pretrain(home: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **changes) 
         "out_dir": out,
         "precision": "32-true",
         "data": Pretraining(home / "tokens", sample_tokens=5),
-        "train": TrainArgs(save_interval=2, log_interval=2, max_norm=1.0, min_lr=0.0, tie_embeddings=True, **train),
+        "train": TrainArgs(**({"save_interval": 2, "log_interval": 2, "max_norm": 1.0, "min_lr": 0.0} | train)),
         "eval": EvalArgs(interval=3, max_iters=2),
         "optimizer": copy.deepcopy(OPTIMIZER),  # litgpt writes into it
         "devices": 1,
@@ -195,15 +195,6 @@ def test_requests_are_left_out_of_the_loss_by_hand() -> None:
     assert loss.item() == pytest.approx(torch.nn.functional.cross_entropy(logits[0], expected[0]).item(), abs=1e-6)
 
 
-def test_learning_rate_by_hand() -> None:
-    rates = [learning_rate(step, peak=1.0, warmup=2, steps=6, floor=0.1) for step in range(6)]
-    cosine = [0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * k / 4)) for k in (1, 2, 3, 4)]
-    assert rates == pytest.approx([0.5, 1.0, *cosine])
-    assert rates[-1] == pytest.approx(0.1)
-    assert learning_rate(0, 1.0, 0, 1, 0.0) == 0.0  # one step, no warm-up: nothing divides by zero
-    assert [learning_rate(s, 1.0, 3, 3, 0.0) for s in range(3)] == pytest.approx([1 / 3, 2 / 3, 1.0])
-
-
 # pretraining ---------------------------------------------------------------------------------------------------------
 
 
@@ -243,6 +234,26 @@ def test_stopped_pretraining_ends_the_same(home: Path, base: Path, tmp_path: Pat
     assert [s["text"] for s in runlog.read(tmp_path / "run/samples.jsonl")] == [
         s["text"] for s in runlog.read(home / "base/samples.jsonl")
     ]
+
+
+def wsd(folder: Path) -> Pretraining:
+    return Pretraining(folder / "tokens", sample_prompt="", schedule="wsd", decay_share=0.5)
+
+
+def test_pretraining_in_wsd_and_its_exact_resume(home: Path, tmp_path: Path, monkeypatch) -> None:
+    """Peak 0.003: two steps up, one at the top, three down to min_lr; both micro batches of a step learn at one rate."""
+    changes = {"train": {"min_lr": 0.0006}, "optimizer": copy.deepcopy(OPTIMIZER)}
+    whole = pretrain(home, tmp_path / "whole", monkeypatch, data=wsd(home), **copy.deepcopy(changes))
+    seen = [value for _, key, value in losses(tmp_path / "whole") if key == "learning_rate"]
+    assert seen == pytest.approx([0.003, 0.0022, 0.0006])  # after steps 2, 4 and 6
+    revive = stop_at(monkeypatch, step=5)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(home, tmp_path / "run", monkeypatch, data=wsd(home), **copy.deepcopy(changes))
+    revive()
+    with pytest.raises(UserError, match="other decay_share, schedule"):
+        pretrain(home, tmp_path / "run", monkeypatch, **copy.deepcopy(changes))
+    final = pretrain(home, tmp_path / "run", monkeypatch, data=wsd(home), **copy.deepcopy(changes))
+    assert same_weights(final, whole) and losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
 def test_pretraining_with_other_settings_is_not_continued(home: Path, tmp_path: Path, monkeypatch) -> None:
@@ -371,6 +382,13 @@ def test_a_second_lora_run_does_not_keep_the_old_merge(home: Path, base: Path, t
     second = checkpoints.flat_weights(final / "lit_model.pth")
     assert any(not torch.equal(first[key], second[key]) for key in first)
     assert (tmp_path / "lora" / "final.old").is_dir()
+
+
+def test_finetuning_in_wsd(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    data = Instructions(home / "sft-data", schedule="wsd", decay_share=0.5, min_lr=0.001)
+    finetune(home, base, tmp_path / "run", monkeypatch, data=data, train={"lr_warmup_steps": 2})
+    rates = [value for _, key, value in losses(tmp_path / "run") if key == "learning_rate"]
+    assert rates == pytest.approx([0.0015] + 6 * [0.003] + [0.003 - 0.002 * k / 7 for k in range(1, 8)])
 
 
 @pytest.mark.parametrize("warmup", [0, 1000])

@@ -15,11 +15,10 @@ from typing import Any
 
 import torch
 
-from litgpt_zh import checkpoints, configs, runlog
+from litgpt_zh import checkpoints, configs, runlog, schedule
 from litgpt_zh.finetune import guard
 from litgpt_zh.finetune.finite import Finite
 from litgpt_zh.finetune.objective import Metrics, Objective
-from litgpt_zh.finetune.schedule import learning_rate
 from litgpt_zh.preflight import preflight
 from litgpt_zh.sampling import continue_greedily, unwrap
 from litgpt_zh.stage import progress
@@ -56,7 +55,7 @@ class Finetuning:
         data.global_batch(train.global_batch_size // fabric.world_size)
         loaders = original(fabric, data, tokenizer, train)
         self.steps = self._steps(train, data)
-        warmup = self._warmup(train)
+        warmup = schedule.fitted_warmup(train.lr_warmup_steps or 0, self.steps)
         if warmup != train.lr_warmup_steps:
             fabric.print(f"lr_warmup_steps {train.lr_warmup_steps} -> {warmup}: the run has {self.steps} steps")
         # litgpt builds a scheduler (ours replaces it) that divides by the warm-up and by what follows it
@@ -67,10 +66,6 @@ class Finetuning:
     def _steps(self, train: Any, data: Any) -> int:
         steps = sum(len(data.batches(epoch)) for epoch in range(train.epochs))
         return min(steps, train.max_steps or steps)
-
-    def _warmup(self, train: Any) -> int:
-        wanted = train.lr_warmup_steps or 0
-        return wanted if wanted < self.steps else max(self.steps // 10, 0)
 
     def fit_full(self, *, fabric: Any, state: dict[str, Any], resume: Any, **call: Any) -> dict[str, int]:
         """Takes the place of ``litgpt.finetune.full.fit``."""
@@ -121,7 +116,9 @@ class Finetuning:
         batches = self._global_batches(call["train_dataloader"], skip=done)
         while self.step < self.steps and not self.stopped:
             micros = next(batches)
-            rate = learning_rate(self.step, peak, self.warmup, self.steps, max(self.data.min_lr, 0.0))
+            rate = schedule.learning_rate(
+                self.step, peak, self.warmup, self.steps, self.data.min_lr, schedule.share_of(self.data)
+            )
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss, extra = self._step(fabric, model, optimizer, micros)

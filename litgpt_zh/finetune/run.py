@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from litgpt_zh import checkpoints, configs, runlog
+from litgpt_zh import checkpoints, configs, runlog, schedule
 from litgpt_zh.finetune.loop import Finetuning
 from litgpt_zh.finetune.memory import keep_freed
 from litgpt_zh.finetune.objective import Objective
@@ -63,7 +63,7 @@ def _plan(stage: str, objective: Objective, arguments: dict[str, Any]) -> Any:
     settings = {
         "model": config.name,
         "train": {k: v for k, v in vars(train).items() if k not in ("save_interval", "log_interval")},
-        "data": objective.settings,
+        "data": objective.settings | schedule.settings_of(arguments["data"]),
         "optimizer": arguments["optimizer"],
         "seed": arguments["seed"],
         "precision": str(arguments["fabric"].strategy.precision.precision),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from litgpt.data import DataModule
 from litgpt.prompts import PromptStyle
 from litgpt.tokenizer import Tokenizer
 
 import litgpt_zh.configs  # noqa: F401  registers the model family
-from litgpt_zh import loops
+from litgpt_zh import loops, schedule
 from litgpt_zh.instruct.batches import BatchPlan
 from litgpt_zh.instruct.dataset import InstructionLoader
 from litgpt_zh.instruct.writer import TOKENIZER
@@ -35,6 +35,10 @@ class TokenisedRecords(DataModule):
     """Gradients are clipped to this norm; 0 leaves them as they are."""
     min_lr: float = 0.0
     """Learning rate of the last step."""
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    """How the learning rate falls after the warm-up: ``cosine`` from there on; ``wsd`` stays at the top and falls at the end."""
+    decay_share: float = 0.2
+    """With ``wsd``: the share of the run, at its end, over which the rate falls in a straight line."""
     resume: bool = True
     """Go on from the newest step checkpoint in ``out_dir`` (litgpt's ``--resume`` wins where it exists)."""
     num_workers: int = 0
@@ -54,6 +58,7 @@ class TokenisedRecords(DataModule):
         for name, low in (("seed", 0), ("bucket", 1), ("max_norm", 0), ("min_lr", 0), ("num_workers", 0), ("keep", 1)):
             if getattr(self, name) < low:
                 raise UserError(f"data.{name}: {getattr(self, name)} is too small; use {low} or more")
+        schedule.check(self.schedule, self.decay_share)
 
     @property
     def folder(self) -> Path:

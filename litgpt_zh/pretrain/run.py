@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torchmetrics.aggregation import RunningMean
 
-from litgpt_zh import checkpoints, configs, prompts, runlog
+from litgpt_zh import checkpoints, configs, prompts, runlog, schedule
 from litgpt_zh.loops import swapped
 from litgpt_zh.preflight import preflight
 from litgpt_zh.pretrain.loss import cross_entropy, loss_without_requests
@@ -48,6 +48,7 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
             module,
             fit=functools.partial(watch.fit, module.fit),
             chunked_cross_entropy=loss,
+            get_lr=watch.rate,
             RunningMean=functools.partial(RunningMean, nan_strategy="disable"),
             save_checkpoint=functools.partial(_save, module.save_checkpoint, out_dir, data.keep),
             find_resume_path=checkpoints.find_resume_path,
@@ -100,6 +101,7 @@ def _plan(data: Pretraining, arguments: dict[str, Any]) -> Any:
         "devices": arguments["devices"] * arguments["num_nodes"],
         "data_seed": data.seed,
         "mask_requests": data.mask_requests,
+        **schedule.settings_of(data),
     }
     return checkpoints.plan_of("pretrain", inputs, settings)
 
@@ -135,6 +137,10 @@ class Watch:
             raise UserError(
                 f"train.max_tokens={train.max_tokens} is less than one step of {accumulation * tokens} tokens; raise it"
             )
+        self.accumulation, steps = accumulation, self.total // accumulation
+        if train.lr_warmup_steps and train.lr_warmup_steps >= steps:
+            warmup = schedule.fitted_warmup(train.lr_warmup_steps, steps)
+            fabric.print(f"lr_warmup_steps {train.lr_warmup_steps} -> {warmup}: the run has {steps} steps")
         self.log = runlog.RunLog(call["out_dir"], self.state["iter_num"])
         fabric.loggers.append(self.log)
         self.shown = {line["share"] for line in runlog.read(call["out_dir"] / "samples.jsonl")}
@@ -147,6 +153,12 @@ class Watch:
         original(**call)
         self.at(self.state["iter_num"])
         self.bar.close()
+
+    def rate(self, learning_rate: float, it: int, warmup_iters: int, max_iters: int, min_lr: float) -> float:
+        """Takes the place of litgpt's ``get_lr``: one rate for all micro batches of a step, and the first step learns."""
+        step, steps = it // self.accumulation, max_iters // self.accumulation
+        warmup = schedule.fitted_warmup(-(-warmup_iters // self.accumulation), steps)
+        return schedule.learning_rate(step, learning_rate, warmup, steps, min_lr, schedule.share_of(self.data))
 
     def at(self, iteration: int) -> None:
         """Called before each micro batch, with the number already done."""
