@@ -16,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ SEEDS = (0, 1, 2)
 ROWS, BLOCK = 8, 256
 
 
-def prepare(name: str, source: str, out: Path, tokens_wanted: int) -> None:
+def prepare(source: str, out: Path) -> None:
     """Corpus, tokenizer and tokens; what is there already is kept."""
     from litgpt_zh.corpus.stage import corpus
     from litgpt_zh.tokenizer.train import train_tokenizer
@@ -128,7 +129,7 @@ def crossing(points: dict[float, float], level: float) -> float:
     Outside the measured shares the nearest stretch is prolonged.
     """
     shares = sorted(points)
-    pairs = list(zip(shares, shares[1:], strict=False))
+    pairs = list(pairwise(shares))
     low, high = next(((a, b) for a, b in pairs if points[b] <= level), pairs[-1])
     slope = (points[high] - points[low]) / math.log(high / low)
     return low * math.exp((level - points[low]) / slope) if slope < 0 else math.inf
@@ -136,7 +137,7 @@ def crossing(points: dict[float, float], level: float) -> float:
 
 def compare(name: str, source: str, out: Path, tokens: int) -> None:
     """All runs, then the figures."""
-    prepare(name, source, out, tokens)
+    prepare(source, out)
     rate = best_rate("stock", STOCK_LR, 1.0, out, tokens)
     stock = [run("stock", rate, 1.0, seed, out, tokens) for seed in SEEDS]
     rate = best_rate("ours", OUR_LR, 0.6, out, tokens)

@@ -47,7 +47,9 @@ def check(schedule: str, decay_share: float) -> None:
     if schedule not in ("cosine", "wsd"):
         raise UserError(f"data.schedule: {schedule!r} is not known; use cosine or wsd")
     if not 0 < decay_share <= 1:
-        raise UserError(f"data.decay_share: {decay_share} is not a share of the run; use a number in (0, 1], such as 0.2")
+        raise UserError(
+            f"data.decay_share: {decay_share} is not a share of the run; use a number in (0, 1], such as 0.2"
+        )
 
 
 def share_of(data: Any) -> float:

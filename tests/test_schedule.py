@@ -36,7 +36,7 @@ def test_it_never_climbs_again_and_stays_between_floor_and_peak(steps: int, shar
         for floor in (0.0, 0.1, 1.0):
             found = rates(warmup, steps, floor, share)
             assert found[warmup:] == sorted(found[warmup:], reverse=True)
-            assert found[:warmup] == sorted(found[:warmup]) and all(0 < rate for rate in found[:warmup])
+            assert found[:warmup] == sorted(found[:warmup]) and all(rate > 0 for rate in found[:warmup])
             assert max(found) <= 1.0 and min(found[warmup:], default=floor) >= floor
             if warmup < steps:
                 assert found[-1] == pytest.approx(floor)

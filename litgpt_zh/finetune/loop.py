@@ -47,6 +47,8 @@ class Finetuning:
     tokens: int = 0
     val_loss: float | None = None
     stopped: str = ""
+    best: float = field(default=float("inf"), init=False)
+    best_step: int | None = field(default=None, init=False)
     steps: int = field(default=0, init=False)
     epoch: int = field(default=0, init=False)
 
@@ -107,6 +109,8 @@ class Finetuning:
         self.objective.prepare(self, fabric, model, call)
         if self.objective.guarded and not (self.step and (out_dir / guard.FILE).is_file()):
             guard.keep(model, out_dir, self.step)
+        if self.objective.keep_best:
+            self._begin_best(out_dir)
         log = runlog.RunLog(out_dir, self.iter)
         fabric.loggers.append(log)
         peak = optimizer.defaults["lr"]
@@ -143,6 +147,8 @@ class Finetuning:
         steps.close()
         if not self.stopped:
             self._evaluate(fabric, model, call, log)
+        if self.objective.keep_best:
+            self._take_best(fabric, model, call)
         count = self.tokens
         return dict.fromkeys(
             ("raw_tokens", "raw_tokens_plus_prompt_template", "raw_tokens_plus_prompt_template_and_padding"), count
@@ -205,6 +211,9 @@ class Finetuning:
         fabric.print(f"\nstep {self.step}: val loss {self.val_loss:.4f}\n{prompt}{text}")
         if self.objective.guarded:
             self._guard(fabric, model, call)
+        if self.objective.keep_best and self.val_loss < self.best:
+            self.best = self.val_loss
+            guard.keep(model, call["out_dir"], self.step, guard.BEST, val_loss=self.best)
         log.pause(time.perf_counter() - started)
 
     def _validate_and_log(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
@@ -215,6 +224,20 @@ class Finetuning:
         self.finite.require()
         found = {name: mean for name, mean in found.items() if mean == mean}
         fabric.log_dict({"iter": self.iter, "step": self.step, **found}, step=self.iter)
+
+    def _begin_best(self, out_dir: Path) -> None:
+        """The lowest validation loss so far: of this run, up to the step it goes on from."""
+        found = guard.kept(out_dir, guard.BEST)
+        self.best = found["val_loss"] if found and 0 < found["step"] <= self.step else float("inf")
+
+    def _take_best(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
+        """Go back to the weights with the lowest validation loss, where those of the last step are not they."""
+        last, step = self.val_loss, guard.kept(call["out_dir"], guard.BEST)["step"]
+        if step < self.step:
+            guard.restore(model, call["out_dir"], fabric.device, guard.BEST)
+            fabric.print(f"the lowest validation loss was that of step {step}: {self.best:.4f} (at the end {last:.4f})")
+            self._validate_and_log(fabric, model, call)
+        self.best_step = step
 
     @torch.no_grad()
     def _watch(self, fabric: Any, model: Any) -> Metrics:

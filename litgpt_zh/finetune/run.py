@@ -52,7 +52,13 @@ def train_with(
             arguments["resume"] = resume
         with swapped(module, **parts), runlog.diverging(out_dir):
             main(**arguments)
-        counts: dict[str, Any] = {"steps": run.step, "tokens": run.tokens, "val_loss": run.val_loss}
+        counts: dict[str, Any] = {
+            "steps": run.step,
+            "tokens": run.tokens,
+            "val_loss": run.val_loss,
+        } | objective.counts()
+        if run.best_step is not None:
+            counts["best_step"] = run.best_step
         if run.stopped:
             counts["stopped"] = run.stopped
         checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
@@ -70,5 +76,9 @@ def _plan(stage: str, objective: Objective, arguments: dict[str, Any]) -> Any:
         "devices": arguments["devices"] * arguments["num_nodes"],
         "lora": {k: v for k, v in vars(config).items() if k.startswith("lora_")},
     }
-    inputs = {"records": objective.records, "base": arguments["checkpoint_dir"] / checkpoints.WEIGHTS}
+    inputs = {
+        **objective.inputs,
+        "records": objective.records,
+        "base": arguments["checkpoint_dir"] / checkpoints.WEIGHTS,
+    }
     return checkpoints.plan_of(stage, inputs, settings)

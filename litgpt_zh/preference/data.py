@@ -120,7 +120,7 @@ class Preference(TokenisedRecords):
         Raises:
             UserError: too few answers for KTO.
         """
-        answers = 2 if _form(self._folder()) == "pairs" else 1
+        answers = 2 if _form(self._checked(self.folder)) == "pairs" else 1
         if LOSSES[self.loss].labels and size * answers < LEAST:
             raise UserError(
                 f"train.global_batch_size: {size * answers} answers a step; loss {self.loss} estimates how far the model has "

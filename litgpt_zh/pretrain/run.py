@@ -41,6 +41,7 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
         if checkpoints.claim(out_dir, plan, resume=arguments["resume"]):
             print(f"{out_dir}/final: already finished with these settings; nothing to do")
             return
+        _choose_start(arguments)
         started = time.perf_counter()
         loss = loss_for(data, arguments["tokenizer"], arguments["fabric"].device)
         watch = Watch(data, arguments, loss)
@@ -81,6 +82,14 @@ def _check(arguments: dict[str, Any]) -> None:
     if fabric.device.type == "cpu" and not _has_compiler():
         torch.compiler.set_stance("force_eager")
         fabric.print("no C++ compiler found: training without torch.compile (slower; install g++ or clang)")
+
+
+def _choose_start(arguments: dict[str, Any]) -> None:
+    """litgpt refuses ``resume`` beside ``initial_checkpoint_dir``: give it the one that counts now."""
+    if arguments["initial_checkpoint_dir"] is not None and arguments["resume"]:
+        arguments["resume"] = checkpoints.find_resume_path(arguments["resume"], arguments["out_dir"]) or False
+        if arguments["resume"]:
+            arguments["initial_checkpoint_dir"] = None
 
 
 def _has_compiler() -> bool:

@@ -93,7 +93,7 @@ class PackedTokens(DataModule):
     def setup(self, stage: str = "") -> None:
         """Find the rows; nothing is read yet."""
         train, val = self._folders()
-        self.train_rows, self.val_rows = _rows(train, "train"), _rows(val, "val")
+        self.train_rows, self.val_rows = rows_of(train, "train"), rows_of(val, "val")
 
     def train_dataloader(self) -> RowLoader:
         """Batches (B, T + 1) int64, without end in effect: litgpt starts the next pass when one is over."""
@@ -121,7 +121,8 @@ def _settings(folder: Path) -> dict[str, Any]:
     return manifest.settings
 
 
-def _rows(folder: Path, split: str) -> Rows:
+def rows_of(folder: Path, split: str) -> Rows:
+    """The rows of one side of a tokens folder, mapped into memory."""
     from litgpt_zh.tokens.loader import Rows
 
     outputs = Manifest.read(folder).outputs
