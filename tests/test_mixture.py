@@ -28,11 +28,11 @@ pytestmark = pytest.mark.usefixtures("no_compile")
 
 @pytest.fixture(scope="module")
 def other(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second instruction set: 20 questions and answers."""
+    """A second instruction set: 40 questions and answers."""
     folder = tmp_path_factory.mktemp("other")
-    records = [{"instruction": f"第{n}只小猫？", "output": f"小猫第{n}次出门。"} for n in range(20)]
+    records = [{"instruction": f"第{n}只小猫？", "output": f"小猫第{n}次出门。"} for n in range(40)]
     (folder / "general.json").write_text(json.dumps(records, ensure_ascii=False), encoding="utf-8")
-    instructions(str(folder / "general.json"), home / "tokenizer", folder / "data", block_size=BLOCK, val_share=0.2)
+    instructions(str(folder / "general.json"), home / "tokenizer", folder / "data", block_size=BLOCK, val_share=0.3)
     return folder / "data"
 
 
@@ -149,7 +149,7 @@ def test_a_stopped_mixture_ends_the_same_and_says_what_is_forgotten(
     assert counts[0][f"{METRIC}_before"] == counts[1][f"{METRIC}_before"] > 1
     assert counts[0][f"{METRIC}_after"] == counts[1][f"{METRIC}_after"] != counts[0][f"{METRIC}_before"]
     assert [line[METRIC] for line in runlog.read(tmp_path / "whole/metrics.jsonl") if METRIC in line]
-    with pytest.raises(UserError, match=r"other .*replay_share"):
+    with pytest.raises(UserError, match="run with other data"):
         (final / "manifest.json").unlink()
         finetune(home, base, tmp_path / "stopped", monkeypatch, lora, data=mixed(home, other, replay_share=0.5))
 
@@ -175,7 +175,7 @@ def test_the_lowest_validation_loss_is_kept(home: Path, base: Path, tmp_path: Pa
     final = finetune(home, base, tmp_path / "run", monkeypatch, optimizer=optimizer, **changes)
     found = [value for _, key, value in losses(tmp_path / "run") if key == "val_loss"]
     counts = Manifest.read(final).counts
-    assert found[-1] == min(found) == counts["val_loss"] < found[-2]
+    assert found[-1] == found[-2] == min(found) == counts["val_loss"] < found[-3]  # litgpt validates once more
     assert 0 < counts["best_step"] < counts["steps"]
     assert "the lowest validation loss was that of step" in capsys.readouterr().out
 

@@ -211,7 +211,7 @@ class Finetuning:
         fabric.print(f"\nstep {self.step}: val loss {self.val_loss:.4f}\n{prompt}{text}")
         if self.objective.guarded:
             self._guard(fabric, model, call)
-        if self.objective.keep_best and self.val_loss < self.best:
+        if self.objective.keep_best and self.val_loss is not None and self.val_loss < self.best:
             self.best = self.val_loss
             guard.keep(model, call["out_dir"], self.step, guard.BEST, val_loss=self.best)
         log.pause(time.perf_counter() - started)

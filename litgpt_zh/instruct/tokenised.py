@@ -107,8 +107,8 @@ class TokenisedRecords(DataModule):
         self.tokenizer, self.batch_size = tokenizer, batch_size
         if max_seq_length is not None and max_seq_length > 0:
             self.require_room(max_seq_length, "train.max_seq_length is")
-        for folder in map(self._checked, self.folders if tokenizer is not None else ()):
-            if vocabulary(tokenizer.processor) != vocabulary(files.load(folder)):
+        for folder in map(self._checked, self.folders):
+            if tokenizer is not None and vocabulary(tokenizer.processor) != vocabulary(files.load(folder)):
                 raise UserError(
                     f"{folder}: made with another tokenizer than the checkpoint's; "
                     f"run `litgpt-zh {self.stage}` again with --tokenizer_dir <checkpoint_dir>"
