@@ -128,6 +128,20 @@ def appearing(folder: Path) -> Iterator[Path]:
         os.replace(pending, folder)
 
 
+@contextlib.contextmanager
+def appearing_for_all(fabric: Any, folder: Path) -> Iterator[Path]:
+    """``appearing`` for a block that every process runs; the first one makes the folder, and the others wait for it."""
+    if fabric.global_rank == 0:
+        with appearing(folder) as pending:
+            fabric.barrier()
+            yield pending
+            fabric.barrier()
+    else:
+        fabric.barrier()
+        yield folder.with_name(_PENDING + folder.name)
+        fabric.barrier()
+
+
 def keep_newest(out_dir: Path, keep: int) -> None:
     """Delete all but the ``keep`` newest step checkpoints."""
     for folder in step_folders(out_dir)[: -keep or None]:

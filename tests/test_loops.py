@@ -21,6 +21,7 @@ def installed() -> None:
 def stand_in(**changes: object) -> ModuleType:
     """A module with the parts of litgpt.pretrain, some of them changed; None removes one."""
     module = ModuleType(loops.PRETRAIN)
+    module.FSDPStrategy = object  # type: ignore[attr-defined]
     for name, parameters in loops.SEAM[loops.PRETRAIN].items():
         exec(f"def {name}({', '.join(parameters.split())}): return '{name}'", module.__dict__)
     for name, part in changes.items():

@@ -23,6 +23,8 @@ class Objective:
     """All fields of the data class that change the result."""
     inputs: Mapping[str, Path] = {}
     """Further folders the data comes from."""
+    in_parallel = False
+    """Whether its sums may be added up over several processes, each with its share of the batch."""
     keep_best = False
     """Whether the weights with the lowest ``val_loss`` are those of ``final/``."""
 

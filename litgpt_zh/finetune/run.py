@@ -8,12 +8,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from litgpt_zh import checkpoints, configs, runlog, schedule
-from litgpt_zh.finetune.loop import Finetuning
+from litgpt_zh import checkpoints, configs, ranks, runlog, schedule
+from litgpt_zh.finetune.loop import Finetuning, tied
 from litgpt_zh.finetune.memory import keep_freed
 from litgpt_zh.finetune.objective import Objective
 from litgpt_zh.loops import FULL, swapped
-from litgpt_zh.stage import UserError, exclusive
+from litgpt_zh.stage import UserError
 
 
 def train_with(
@@ -33,13 +33,16 @@ def train_with(
             "lora_head=true on tied embeddings would change the input embedding at the merge; set lora_head: false"
         )
     plan = _plan(stage, objective, arguments)
-    with exclusive(out_dir):
+    fabric = arguments["fabric"]
+    if fabric.world_size > 1 and not objective.in_parallel:
+        raise UserError(f"{stage}: on one device only; set devices: 1 and num_nodes: 1")
+    with ranks.one_run(fabric, out_dir):
         resume = arguments.get("resume") or (data.resume and "auto")
-        if checkpoints.claim(out_dir, plan, resume=resume):
-            print(f"{out_dir}/final: already finished with these settings; nothing to do")
+        if ranks.by_the_first(fabric, lambda: checkpoints.claim(out_dir, plan, resume=resume)):
+            fabric.print(f"{out_dir}/final: already finished with these settings; nothing to do")
             return
         started = time.perf_counter()
-        if arguments["fabric"].device.type == "cpu":
+        if fabric.device.type == "cpu":
             keep_freed()
         run = Finetuning(stage, data, objective, arguments, plan.inputs)
         parts: dict[str, Any] = {
@@ -49,8 +52,9 @@ def train_with(
         }
         if full:
             parts["find_resume_path"] = checkpoints.find_resume_path
+            parts["GPT"] = tied if configs.is_tied(config) else module.GPT
             arguments["resume"] = resume
-        with swapped(module, **parts), runlog.diverging(out_dir):
+        with swapped(module, **parts), runlog.diverging(out_dir, ranks.is_first(fabric)):
             main(**arguments)
         counts: dict[str, Any] = {
             "steps": run.step,
@@ -61,7 +65,9 @@ def train_with(
             counts["best_step"] = run.best_step
         if run.stopped:
             counts["stopped"] = run.stopped
-        checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
+        if ranks.is_first(fabric):
+            checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
+        fabric.barrier()
 
 
 def _plan(stage: str, objective: Objective, arguments: dict[str, Any]) -> Any:

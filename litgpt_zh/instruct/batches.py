@@ -47,7 +47,7 @@ class BatchPlan:
 
     def __init__(
         self, lengths: Sequence[int] | np.ndarray, *, global_batch: int, micro_batch: int, bucket: int, seed: int,
-        fixed: bool = False, first: int = 0, parts: Sequence[Part] = (),
+        fixed: bool = False, first: int = 0, parts: Sequence[Part] = (), rank: tuple[int, int] = (0, 1),
     ) -> None:  # fmt: skip
         """
         Args:
@@ -59,12 +59,14 @@ class BatchPlan:
             fixed: every pass is epoch 0 (validation); otherwise each pass is the next epoch.
             first: so many records come early, in epoch 0 only (drills): a batch of them, in their order, before each batch of
                 the others until they are used up.
+            rank: number of this process and how many there are: it gets every so manieth record of each global batch. A last
+                batch with fewer records than processes is left out of the epoch.
             parts: of a mixture, from record ``first`` on; none are one part with every record once an epoch.
         """
         self.lengths = np.asarray(lengths, dtype=np.int64)  # (records,)
         self.global_batch, self.micro_batch, self.bucket = global_batch, micro_batch, max(1, bucket)
         self.seed, self.fixed, self.first = seed, fixed, first
-        self.parts = parts
+        self.parts, self.rank = parts, rank
         self.epoch, self.start = 0, 0
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
@@ -76,7 +78,7 @@ class BatchPlan:
         epoch = 0 if self.fixed else epoch
         rng = np.random.default_rng([self.seed, epoch])
         plan = [batch for order in self._turns(epoch, rng) for batch in self._cut(order, rng)]
-        return self._mixed(plan) if epoch == 0 else plan
+        return [batch for batch in (self._mixed(plan) if epoch == 0 else plan) if batch]
 
     def _turns(self, epoch: int, rng: np.random.Generator) -> list[np.ndarray]:
         """Shuffled record numbers of each turn; without parts there is one turn."""
@@ -118,11 +120,15 @@ class BatchPlan:
         return records[np.argsort(self.lengths[records], kind="stable")]
 
     def _split(self, records: np.ndarray) -> list[list[int]]:
-        return [records[i : i + self.micro_batch].tolist() for i in range(0, len(records), self.micro_batch)]
+        rank, world = self.rank
+        if len(records) < world:
+            return []
+        mine = records[rank::world]
+        return [mine[i : i + self.micro_batch].tolist() for i in range(0, len(mine), self.micro_batch)]
 
     def __len__(self) -> int:
         """Micro batches in epoch 0."""
-        if self.parts:
+        if self.parts or self.rank != (0, 1):
             return sum(map(len, self.batches(0)))
         return sum(map(self._micro_batches, (self.first, len(self.lengths) - self.first)))
 

@@ -62,8 +62,9 @@ class Forgetting:
         model.eval()
         self.before = self.measure(fabric, model)
         model.train()
-        out_dir.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps({METRIC: self.before}))
+        if fabric.global_rank == 0:
+            out_dir.mkdir(parents=True, exist_ok=True)
+            write_text(file, json.dumps({METRIC: self.before}))
 
     def counts(self) -> dict[str, float]:
         """For the manifest."""

@@ -52,6 +52,7 @@ class TokenisedRecords(DataModule):
     train_dataset: Any = field(default=None, init=False, repr=False)
     test_dataset: Any = field(default=None, init=False, repr=False)
     _global_batch: int | None = field(default=None, init=False, repr=False)
+    _rank: tuple[int, int] = field(default=(0, 1), init=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -114,13 +115,22 @@ class TokenisedRecords(DataModule):
                     f"run `litgpt-zh {self.stage}` again with --tokenizer_dir <checkpoint_dir>"
                 )
 
-    def global_batch(self, size: int) -> None:
+    def global_batch(self, size: int, rank: int = 0, world: int = 1) -> None:
         """Records an optimizer step sees; without this call, litgpt's stock loops see micro batches only.
 
         Args:
-            size: a positive number; need not be a multiple of the micro batch.
+            size: of all processes together; a positive number, need not be a multiple of the micro batch.
+            rank: number of this process.
+            world: processes that share each global batch.
+
+        Raises:
+            UserError: some process would get nothing.
         """
-        self._global_batch = size
+        if size < world:
+            raise UserError(
+                f"train.global_batch_size: {size} records for {world} devices; give each of them one at least"
+            )
+        self._global_batch, self._rank = size, (rank, world)
 
     def prepare_data(self) -> None:
         """Check that every file is whole (once a machine).
@@ -160,7 +170,7 @@ class TokenisedRecords(DataModule):
         return BatchPlan(
             records.lengths, global_batch=self._global_batch or self.batch_size, micro_batch=self.batch_size,
             bucket=self.bucket, seed=self.seed, fixed=fixed, first=0 if fixed else self.first,
-            parts=() if fixed else self.parts,
+            parts=() if fixed else self.parts, rank=(0, 1) if fixed else self._rank,
         )  # fmt: skip
 
     def batches(self, epoch: int) -> list[list[list[int]]]:
