@@ -12,7 +12,7 @@ import pytest
 import torch
 from trainings import BLOCK, finetune, losses, same_weights, stop_at
 
-from litgpt_zh import runlog
+from litgpt_zh import recipes, runlog
 from litgpt_zh.instruct.batches import BatchPlan, Part
 from litgpt_zh.instruct.data import Instructions
 from litgpt_zh.instruct.fit import epochs_advice, usual_epochs
@@ -169,9 +169,9 @@ def test_bits_per_character_by_hand(home: Path) -> None:
 
 
 def test_the_lowest_validation_loss_is_kept(home: Path, base: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    """Far too many epochs at far too high a rate: the validation loss falls, then climbs."""
-    changes = {"train": {"epochs": 12, "lr_warmup_steps": 1}, "data": Instructions(home / "sft-data", min_lr=0.02)}
-    optimizer = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.02}}
+    """A rate that rises to the end, to far too much: the validation loss falls, then climbs."""
+    changes = {"train": {"epochs": 4, "lr_warmup_steps": 27}, "data": Instructions(home / "sft-data")}
+    optimizer = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.5}}
     final = finetune(home, base, tmp_path / "run", monkeypatch, optimizer=optimizer, **changes)
     found = [value for _, key, value in losses(tmp_path / "run") if key == "val_loss"]
     counts = Manifest.read(final).counts
@@ -185,3 +185,8 @@ def test_epochs_are_advised_by_the_number_of_records() -> None:
     assert epochs_advice(52_000, 3) == epochs_advice(52_000, 2) == ""
     assert "about 15 are usual" in epochs_advice(800, 1)
     assert "about 3 are usual" in epochs_advice(52_000, 20)
+
+
+@pytest.mark.parametrize("name", ["pretrain", "continue", "sft", "sft-domain", "sft-lora", "dpo", "dpo-lora"])
+def test_the_shipped_recipe_says_nothing_that_is_unknown(name: str) -> None:
+    recipes.check(recipes.read(Path(__file__).parents[1] / "recipes" / f"{name}.yaml", "another"))

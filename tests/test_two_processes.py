@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from trainings import BLOCK, tiny_config
+from trainings import BLOCK, model_config
 
 from litgpt_zh import checkpoints, runlog
 from litgpt_zh.instruct.batches import BatchPlan
@@ -66,7 +66,7 @@ def shared() -> dict[str, Any]:
 @pytest.mark.slow
 def test_pretraining(home: Path, tmp_path: Path) -> None:
     recipe = shared() | {
-        "model_name": "zh-tinystories-2m", "model_config": vars(tiny_config()) | {"hf_config": tiny_config().hf_config},
+        "model_name": "zh-tinystories-2m", "model_config": model_config(),
         "tokenizer_dir": home / "tokenizer",
         "data": {"class_path": "litgpt_zh.pretrain.data.Pretraining",
                  "init_args": {"tokens_dir": home / "tokens", "sample_tokens": 3}},

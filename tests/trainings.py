@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,14 +47,19 @@ def make_home(home: Path) -> Path:
     return home
 
 
-def tiny_config():
-    from litgpt import Config
-
-    return Config(
+def model_config() -> dict[str, Any]:
+    """Arguments of ``Config``, as they stand in a recipe."""
+    return dict(
         name="tiny", hf_config={"org": "x", "name": "tiny", "tie_word_embeddings": True}, n_layer=2, n_embd=32, n_head=2,
         n_query_groups=2, vocab_size=480, padded_vocab_size=480, block_size=BLOCK, rotary_percentage=1.0,
         parallel_residual=False, bias=False, norm_class_name="RMSNorm", mlp_class_name="LLaMAMLP", intermediate_size=64,
     )  # fmt: skip
+
+
+def tiny_config():
+    from litgpt import Config
+
+    return Config(**model_config())
 
 
 def pretrain(home: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **changes) -> Path:

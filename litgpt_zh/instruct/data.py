@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal  # noqa: F401  jsonargparse reads the annotations of inherited fields from here
 
 from litgpt.tokenizer import Tokenizer
 
