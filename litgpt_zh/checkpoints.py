@@ -161,6 +161,25 @@ def flat_weights(file: Path) -> dict[str, torch.Tensor]:
     return state.get("model", state)
 
 
+def untie(final: Path, base: Path) -> Any:
+    """Mend a merge of LoRA into the head of a model whose head is its input embedding too; returns the model's config.
+
+    litgpt's merge adds to both, for they share their memory in ``base``: the input embedding was not trained, so ``base`` has
+    it still. From here on the two are apart, and the config says so.
+    """
+    from litgpt.config import Config
+    from litgpt.utils import save_config
+
+    weights = dict(flat_weights(final / WEIGHTS))
+    weights["transformer.wte.weight"] = flat_weights(base / WEIGHTS)["transformer.wte.weight"]
+    torch.save({name: weight.clone() for name, weight in weights.items()}, final / (WEIGHTS + ".tmp"))
+    os.replace(final / (WEIGHTS + ".tmp"), final / WEIGHTS)
+    config = Config.from_file(final / "model_config.yaml")
+    config.hf_config = {**config.hf_config, "tie_word_embeddings": False}
+    save_config(config, final)
+    return config
+
+
 def finish(final: Path, plan: Manifest, config: Any, counts: dict[str, Any], seconds: float) -> None:
     """Turn what litgpt wrote into ``final`` into a folder that stands alone, and seal it with the manifest."""
     with disk_errors(final):

@@ -233,23 +233,54 @@ def test_full_finetuning_keeps_the_tie_and_every_command_takes_its_folder(
     assert Manifest.read(lora).stage == "sft-lora"
 
 
-def test_merged_lora_equals_the_adapter(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("head", [False, True])
+def test_merged_lora_equals_the_adapter(home: Path, base: Path, tmp_path: Path, monkeypatch, head: bool) -> None:
     import yaml
+    from litgpt import GPT as Plain
+    from litgpt import Config as PlainConfig
     from litgpt.lora import GPT, Config
 
-    final = finetune(home, base, tmp_path / "lora", monkeypatch, lora=True)
-    hparams = {"lora_r": 4, "lora_alpha": 16, "lora_query": True, "lora_value": True, "lora_mlp": True}
-    config = Config(**yaml.safe_load((final / "model_config.yaml").read_text()), **hparams)
-    adapter = GPT(config).eval()
+    final = finetune(home, base, tmp_path / "lora", monkeypatch, lora=True, lora_head=head)
+    settings = yaml.safe_load((final / "model_config.yaml").read_text())
+    hparams = {
+        "lora_r": 4,
+        "lora_alpha": 16,
+        "lora_query": True,
+        "lora_value": True,
+        "lora_mlp": True,
+        "lora_head": head,
+    }
+    adapter = GPT(Config(**settings, **hparams)).eval()
     adapter.load_state_dict(checkpoints.flat_weights(base / "lit_model.pth"), strict=False)
     adapter.load_state_dict(torch.load(final / "lit_model.pth.lora", weights_only=True)["model"], strict=False)
-    from litgpt import GPT as Plain
-
-    merged = Plain(tiny_config()).eval()
+    merged = Plain(PlainConfig(**settings)).eval()
     merged.load_state_dict(checkpoints.flat_weights(final / "lit_model.pth"))
     ids = torch.arange(20)[None]
     with torch.no_grad():
         torch.testing.assert_close(adapter(ids), merged(ids), atol=1e-5, rtol=0)
+    weights = checkpoints.flat_weights(final / "lit_model.pth")
+    same = torch.equal(weights["lm_head.weight"], weights["transformer.wte.weight"])
+    assert same == settings["hf_config"]["tie_word_embeddings"] == (not head)
+    assert json.loads((final / "config.json").read_text())["tie_word_embeddings"] == (not head)
+    if head:  # the next stage leaves them apart
+        again = checkpoints.flat_weights(finetune(home, final, tmp_path / "next", monkeypatch) / "lit_model.pth")
+        assert not torch.equal(again["lm_head.weight"], again["transformer.wte.weight"])
+
+
+def test_quantised_lora_is_refused(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    """litgpt's merge drops what it put behind the embedding; bitsandbytes itself would work on a CPU."""
+    pytest.importorskip("bitsandbytes")
+    with pytest.raises(UserError, match="--quantize: litgpt trains such a model with a LayerNorm"):
+        finetune(home, base, tmp_path / "run", monkeypatch, lora=True, quantize="bnb.nf4")
+
+
+def test_an_eight_bit_optimizer_by_its_class_path(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("bitsandbytes")
+    optimizer = {"class_path": "bitsandbytes.optim.AdamW8bit", "init_args": {"lr": 0.003}}
+    whole = finetune(home, base, tmp_path / "run", monkeypatch, optimizer=copy.deepcopy(optimizer))
+    found = [value for _, key, value in losses(tmp_path / "run") if key == "loss"]
+    assert found[-1] < found[0]
+    assert Manifest.read(whole).counts["steps"] == 14
 
 
 def test_a_second_lora_run_does_not_keep_the_old_merge(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
@@ -284,8 +315,6 @@ def test_finetuning_refuses_before_it_starts(home: Path, base: Path, tmp_path: P
         FileNotFoundError, match=r"broken' is missing the files: .*tokenizer\.json"
     ):  # litgpt's own words
         finetune(home, broken, tmp_path / "a", monkeypatch)
-    with pytest.raises(UserError, match="lora_head"):
-        finetune(home, base, tmp_path / "b", monkeypatch, lora=True, lora_head=True)
     other = tmp_path / "other"
     shutil.copytree(base, other)
     vocabulary = json.loads((other / "tokenizer.json").read_text())

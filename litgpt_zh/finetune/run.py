@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from lightning.fabric.plugins import BitsandbytesPrecision
+
 from litgpt_zh import checkpoints, configs, ranks, runlog, schedule
 from litgpt_zh.finetune.loop import Finetuning, tied
 from litgpt_zh.finetune.memory import keep_freed
@@ -28,9 +30,10 @@ def train_with(
     full = module.__name__ == FULL
     stage = objective.stage if full else f"{objective.stage}-lora"
     checkpoints.require_checkpoint(base)
-    if not full and config.lora_head and configs.is_tied(config):
+    if isinstance(arguments["fabric"].strategy.precision, BitsandbytesPrecision):
         raise UserError(
-            "lora_head=true on tied embeddings would change the input embedding at the merge; set lora_head: false"
+            "--quantize: litgpt trains such a model with a LayerNorm behind its embedding that the merge leaves out, so the "
+            "merged model would not be the trained one; leave --quantize out (a model of this size needs little memory)"
         )
     plan = _plan(stage, objective, arguments)
     fabric = arguments["fabric"]
@@ -66,6 +69,8 @@ def train_with(
         if run.stopped:
             counts["stopped"] = run.stopped
         if ranks.is_first(fabric):
+            if not full and config.lora_head and configs.is_tied(config):
+                config = checkpoints.untie(out_dir / "final", base)
             checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
         fabric.barrier()
 
