@@ -8,6 +8,7 @@ import math
 import shutil
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,9 @@ from litgpt.utils import chunked_cross_entropy
 from trainings import BLOCK, OPTIMIZER, finetune, losses, pretrain, same_weights, stop_at, tiny_config
 
 from litgpt_zh import checkpoints, runlog
+from litgpt_zh.finetune import run
 from litgpt_zh.finetune.head import token_nll
+from litgpt_zh.finetune.objective import Objective
 from litgpt_zh.instruct.data import Instructions
 from litgpt_zh.instruct.fit import weights
 from litgpt_zh.pretrain.data import Pretraining
@@ -267,11 +270,18 @@ def test_merged_lora_equals_the_adapter(home: Path, base: Path, tmp_path: Path, 
         assert not torch.equal(again["lm_head.weight"], again["transformer.wte.weight"])
 
 
-def test_quantised_lora_is_refused(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
-    """litgpt's merge drops what it put behind the embedding; bitsandbytes itself would work on a CPU."""
+def test_quantised_lora_is_refused(base: Path, tmp_path: Path) -> None:
+    """litgpt's merge drops what it puts behind the embedding. (Lightning itself refuses the plugin without a GPU.)"""
     pytest.importorskip("bitsandbytes")
+    from lightning.fabric.plugins import BitsandbytesPrecision
+    from litgpt.finetune import lora
+
+    objective = Objective()
+    objective.stage = "sft"
+    strategy = SimpleNamespace(precision=BitsandbytesPrecision("nf4", torch.float32))
+    arguments = {"fabric": SimpleNamespace(strategy=strategy), "checkpoint_dir": base, "config": tiny_config()}
     with pytest.raises(UserError, match="--quantize: litgpt trains such a model with a LayerNorm"):
-        finetune(home, base, tmp_path / "run", monkeypatch, lora=True, quantize="bnb.nf4")
+        run.train_with(None, objective, lora, lora.main, {**arguments, "out_dir": tmp_path})
 
 
 def test_an_eight_bit_optimizer_by_its_class_path(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
