@@ -118,8 +118,8 @@ def _dispatching(module: ModuleType) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def swapped(module: ModuleType, **parts: Any) -> Iterator[dict[str, Any]]:
-    """Replace attributes of ``module`` for the time of the block; yields the originals."""
+def swapped(module: Any, **parts: Any) -> Iterator[dict[str, Any]]:
+    """Replace attributes of a module (or another object) for the time of the block; yields the originals."""
     originals = {name: getattr(module, name) for name in parts}
     try:
         for name, part in parts.items():

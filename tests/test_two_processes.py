@@ -42,7 +42,7 @@ def recorded(out: Path) -> list[tuple[int, str, float]]:
     return [
         (line["step"], key, line[key])
         for line in runlog.read(out / "metrics.jsonl")
-        for key in ("loss", "val_loss", "learning_rate", "total_tokens")
+        for key in ("loss", "val_loss", "learning_rate")
         if key in line and "step" in line
     ]
 

@@ -57,7 +57,10 @@ def train_with(
             parts["find_resume_path"] = checkpoints.find_resume_path
             parts["GPT"] = tied if configs.is_tied(config) else module.GPT
             arguments["resume"] = resume
-        with swapped(module, **parts), runlog.diverging(out_dir, ranks.is_first(fabric)):
+        # on several devices litgpt leaves weights empty for FSDP to fill; LoRA's would stay so
+        begun = functools.partial(fabric.init_module, empty_init=False)
+        filled = swapped(fabric, init_module=lambda **_: begun())
+        with swapped(module, **parts), filled, runlog.diverging(out_dir, ranks.is_first(fabric)):
             main(**arguments)
         counts: dict[str, Any] = {
             "steps": run.step,
