@@ -55,8 +55,9 @@ def test_no_micro_batch_waits_for_the_device(home: Path, tmp_path: Path, monkeyp
         with counting:
             pretrain(home, tmp_path / name, monkeypatch, data=data, resume=False, **changes)
         monkeypatch.undo()
-        found[name] = [n for number, n in enumerate(syncs_of_each_micro_batch(counting, seen)[:8]) if number % 4 != 3]
-    assert found["ours"] == [0] * 6
+        counts = syncs_of_each_micro_batch(counting, seen)
+        found[name] = counts[1:3] + counts[4:7]  # not the steps, nor the first: a DataLoader draws its seed there
+    assert found["ours"] == [0] * 5
     assert min(found["stock"]) >= 1
 
 

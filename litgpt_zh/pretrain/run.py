@@ -207,9 +207,16 @@ class Watch:
         )  # rate and time left in tokens
         self.tokens = tokens
         call["train_dataloader"] = _Passing(call["train_dataloader"], self)
+        begun, started = self.state["iter_num"], time.perf_counter()
         original(**call)
+        seconds = time.perf_counter() - started
         self.at(self.state["iter_num"])
         self.bar.close()
+        done = (self.state["iter_num"] - begun) * tokens * fabric.world_size
+        fabric.print(
+            f"pretrain: {done:,} tokens in {seconds:,.1f} s, validation and samples included: {done / seconds:,.0f} tokens/s "
+            "(litgpt's Tok/sec below divides by the time of day)"
+        )
 
     def rate(self, learning_rate: float, it: int, warmup_iters: int, max_iters: int, min_lr: float) -> float:
         """Takes the place of litgpt's ``get_lr``: one rate for all micro batches of a step, and the first step learns."""
