@@ -279,8 +279,15 @@ def test_quantised_lora_is_refused(base: Path, tmp_path: Path) -> None:
     objective = Objective()
     objective.stage = "sft"
     strategy = SimpleNamespace(precision=BitsandbytesPrecision("nf4", torch.float32))
-    arguments = {"fabric": SimpleNamespace(strategy=strategy), "checkpoint_dir": base, "config": tiny_config()}
+    arguments = {
+        "fabric": SimpleNamespace(strategy=strategy, world_size=1),
+        "checkpoint_dir": base,
+        "config": tiny_config(),
+    }
     with pytest.raises(UserError, match="--quantize: litgpt trains such a model with a LayerNorm"):
+        run.train_with(None, objective, lora, lora.main, {**arguments, "out_dir": tmp_path})
+    arguments["fabric"].world_size = 2
+    with pytest.raises(UserError, match="sft-lora: on one device only"):  # an objective that does not say in_parallel
         run.train_with(None, objective, lora, lora.main, {**arguments, "out_dir": tmp_path})
 
 

@@ -30,15 +30,15 @@ def train_with(
     full = module.__name__ == FULL
     stage = objective.stage if full else f"{objective.stage}-lora"
     checkpoints.require_checkpoint(base)
-    if isinstance(arguments["fabric"].strategy.precision, BitsandbytesPrecision):
+    fabric = arguments["fabric"]
+    if fabric.world_size > 1 and not objective.in_parallel:
+        raise UserError(f"{stage}: on one device only; set devices: 1 and num_nodes: 1")
+    if isinstance(fabric.strategy.precision, BitsandbytesPrecision):
         raise UserError(
             "--quantize: litgpt trains such a model with a LayerNorm behind its embedding that the merge leaves out, so the "
             "merged model would not be the trained one; leave --quantize out (a model of this size needs little memory)"
         )
     plan = _plan(stage, objective, arguments)
-    fabric = arguments["fabric"]
-    if fabric.world_size > 1 and not objective.in_parallel:
-        raise UserError(f"{stage}: on one device only; set devices: 1 and num_nodes: 1")
     with ranks.one_run(fabric, out_dir):
         resume = arguments.get("resume") or (data.resume and "auto")
         if ranks.by_the_first(fabric, lambda: checkpoints.claim(out_dir, plan, resume=resume)):
