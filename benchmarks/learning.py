@@ -3,7 +3,7 @@
 Every run finishes its own schedule: warm-up over 2% of its steps, cosine to zero. Stock is litgpt's own loop and AdamW (weight
 decay 0.1, betas 0.9 and 0.95) over ``tokens`` tokens, its learning rate the best of a half-decade grid that is widened until
 the best is not at its end; then two more seeds. Ours is MuonAdamW over half, six and seven tenths of those tokens, its rate
-found the same way at six tenths, then three seeds each. The figure is where the curve of ours (mean over the seeds, straight
+found the same way at six tenths, then three seeds each; once more there with ``schedule: wsd``, for the record. The figure is where the curve of ours (mean over the seeds, straight
 between the shares over the logarithm of the tokens) crosses the mean of stock. Bits per character are over 300 held-out texts
 (``evaluate.bits``). Each run leaves ``arms/NAME.json``; a second call does only what is missing.
 """
@@ -47,8 +47,10 @@ def prepare(source: str, out: Path) -> None:
 def recipe(side: str, rate: float, tokens: int, seed: int, out: Path, folder: Path) -> dict[str, Any]:
     """The settings of one run, for ``litgpt pretrain``."""
     steps = tokens // (ROWS * BLOCK)
-    data = {"stock": "litgpt_zh.tokens.data.PackedTokens", "ours": "litgpt_zh.pretrain.data.Pretraining"}[side]
+    data = "litgpt_zh.tokens.data.PackedTokens" if side == "stock" else "litgpt_zh.pretrain.data.Pretraining"
     options = {"tokens_dir": str(out / "tokens"), "seed": 42 + seed}
+    if side != "stock":
+        options |= {"sample_prompt": "", "schedule": "wsd" if side == "ours-wsd" else "cosine"}
     muon = {"class_path": "litgpt_zh.pretrain.optimizer.MuonAdamW", "init_args": {"lr": rate}}
     adamw = {
         "class_path": "torch.optim.AdamW",
@@ -57,7 +59,7 @@ def recipe(side: str, rate: float, tokens: int, seed: int, out: Path, folder: Pa
     return {
         "model_name": "zh-tinystories-2m", "out_dir": str(folder), "precision": "32-true", "devices": 1,
         "tokenizer_dir": str(out / "tokenizer"), "logger_name": "csv", "seed": 42 + seed,
-        "data": {"class_path": data, "init_args": options | ({"sample_prompt": ""} if side == "ours" else {})},
+        "data": {"class_path": data, "init_args": options},
         "train": {
             "global_batch_size": ROWS, "micro_batch_size": ROWS, "max_tokens": tokens, "max_norm": 1.0, "min_lr": 0.0,
             "lr_warmup_steps": max(1, steps // 50), "tie_embeddings": True, "max_seq_length": BLOCK,
@@ -141,11 +143,13 @@ def compare(name: str, source: str, out: Path, tokens: int) -> None:
     rate = best_rate("stock", STOCK_LR, 1.0, out, tokens)
     stock = [run("stock", rate, 1.0, seed, out, tokens) for seed in SEEDS]
     rate = best_rate("ours", OUR_LR, 0.6, out, tokens)
+    wsd = run("ours-wsd", rate, 0.6, SEEDS[0], out, tokens)
     ours = {share: [run("ours", rate, share, seed, out, tokens) for seed in SEEDS] for share in SHARES}
     level = statistics.mean(stock)
     figure(f"{name}_stock_bits_per_character", level, form=".4f")
     figure(f"{name}_stock_spread_of_seeds", max(stock) - min(stock), form=".4f")
     for share, bits in ours.items():
         figure(f"{name}_ours_bits_per_character_at_{share:g}", statistics.mean(bits), form=".4f")
+    figure(f"{name}_ours_wsd_bits_per_character_at_0.6", wsd, form=".4f")
     share = crossing({share: statistics.mean(bits) for share, bits in ours.items()}, level)
     figure(f"{name}_tokens_for_the_same_bits", share, "<= 0.70", share <= 0.70)
