@@ -30,14 +30,14 @@ SEEDS = (0, 1, 2)
 ROWS, BLOCK = 8, 256
 
 
-def prepare(source: str, out: Path) -> None:
+def prepare(source: str, out: Path, wanted: int) -> None:
     """Corpus, tokenizer and tokens; what is there already is kept."""
     from litgpt_zh.corpus.stage import corpus
     from litgpt_zh.tokenizer.train import train_tokenizer
     from litgpt_zh.tokens.stage import tokens
 
     if source == "world":
-        corpus("world", out / "corpus", stories=40_000, length="short")
+        corpus("world", out / "corpus", stories=max(2_000, wanted // 40), length="short")  # some 90 tokens each
     else:
         corpus(source, out / "corpus", min_chars=20)
     train_tokenizer(out / "corpus", out / "tokenizer", max_chars=3_000_000, hanzi="seen", dictionary_weight=0.05)
@@ -139,7 +139,7 @@ def crossing(points: dict[float, float], level: float) -> float:
 
 def compare(name: str, source: str, out: Path, tokens: int) -> None:
     """All runs, then the figures."""
-    prepare(source, out)
+    prepare(source, out, tokens)
     rate = best_rate("stock", STOCK_LR, 1.0, out, tokens)
     stock = [run("stock", rate, 1.0, seed, out, tokens) for seed in SEEDS]
     rate = best_rate("ours", OUR_LR, 0.6, out, tokens)

@@ -47,6 +47,15 @@ def test_a_part_with_other_parameters_is_named() -> None:
         loops.check(stand_in(get_lr=lambda step: step))
 
 
+def test_several_devices_get_the_whole_model_each() -> None:
+    from lightning.fabric.strategies import DDPStrategy
+
+    for name, strategy in loops.SHARDING.items():
+        assert isinstance(getattr(sys.modules[name], strategy)(auto_wrap_policy=None), DDPStrategy)
+    with pytest.raises(UserError, match=r"litgpt\.pretrain\.FSDPStrategy is gone"):
+        loops.check(stand_in(FSDPStrategy=None))
+
+
 def test_installing_twice_wraps_once() -> None:
     before = [sys.modules[name].main for name in loops.SEAM]
     loops.install()
