@@ -72,7 +72,7 @@ def base(home: Path) -> Path:
         return pretrain(home, home / "base", patch)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def no_compile():
     """Compiling costs more than it brings at this size."""
     import torch
