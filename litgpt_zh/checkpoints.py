@@ -129,6 +129,20 @@ def appearing(folder: Path) -> Iterator[Path]:
         os.replace(pending, folder)
 
 
+@contextlib.contextmanager
+def appearing_for_all(fabric: Any, folder: Path) -> Iterator[Path]:
+    """``appearing`` for a block that every process runs; the first one makes the folder, and the others wait for it."""
+    if fabric.global_rank == 0:
+        with appearing(folder) as pending:
+            fabric.barrier()
+            yield pending
+            fabric.barrier()
+    else:
+        fabric.barrier()
+        yield folder.with_name(_PENDING + folder.name)
+        fabric.barrier()
+
+
 def keep_newest(out_dir: Path, keep: int) -> None:
     """Delete all but the ``keep`` newest step checkpoints."""
     for folder in step_folders(out_dir)[: -keep or None]:
@@ -151,6 +165,25 @@ def flat_weights(file: Path) -> dict[str, torch.Tensor]:
     except (RuntimeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{file}: not a whole torch checkpoint ({str(error).splitlines()[0]})") from None
     return state.get("model", state)
+
+
+def untie(final: Path, base: Path) -> Any:
+    """Mend a merge of LoRA into the head of a model whose head is its input embedding too; returns the model's config.
+
+    litgpt's merge adds to both, for they share their memory in ``base``: the input embedding was not trained, so ``base`` has
+    it still. From here on the two are apart, and the config says so.
+    """
+    from litgpt.config import Config
+    from litgpt.utils import save_config
+
+    weights = dict(flat_weights(final / WEIGHTS))
+    weights["transformer.wte.weight"] = flat_weights(base / WEIGHTS)["transformer.wte.weight"]
+    torch.save({name: weight.clone() for name, weight in weights.items()}, final / (WEIGHTS + ".tmp"))
+    os.replace(final / (WEIGHTS + ".tmp"), final / WEIGHTS)
+    config = Config.from_file(final / "model_config.yaml")
+    config.hf_config = {**config.hf_config, "tie_word_embeddings": False}
+    save_config(config, final)
+    return config
 
 
 def finish(final: Path, plan: Manifest, config: Any, counts: dict[str, Any], seconds: float) -> None:

@@ -18,6 +18,7 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any, NoReturn
 
+from litgpt_zh.ranks import Replicated
 from litgpt_zh.stage import UserError
 
 PRETRAIN, FULL, LORA = "litgpt.pretrain", "litgpt.finetune.full", "litgpt.finetune.lora"
@@ -32,6 +33,7 @@ SEAM: dict[str, dict[str, str]] = {
         "save_checkpoint": "fabric state tokenizer_dir checkpoint_file",
         "find_resume_path": "resume out_dir",
         "get_dataloaders": _DATALOADERS + " block_size",
+        "validate": "fabric model val_dataloader max_iters verbose",
         "get_lr": "learning_rate it warmup_iters max_iters min_lr",
         "chunked_cross_entropy": "logits targets chunk_size ignore_index",
         "RunningMean": "window nan_strategy kwargs",
@@ -53,8 +55,12 @@ SEAM: dict[str, dict[str, str]] = {
 """Module -> name -> the names of its parameters (any order: we pass them by keyword)."""
 
 
+SHARDING = {PRETRAIN: "FSDPStrategy", FULL: "FSDPStrategy", LORA: "ModelParallelStrategy"}
+"""Module -> its strategy for several devices, in whose place every process gets the whole model (``ranks.Replicated``)."""
+
+
 def install() -> None:
-    """Wrap litgpt's three ``main`` functions; idempotent.
+    """Wrap litgpt's three ``main`` functions and put DDP in the place of sharding; idempotent.
 
     Raises:
         UserError: the installed litgpt lacks a part or has changed its parameters; the message names it.
@@ -66,6 +72,7 @@ def install() -> None:
         if not hasattr(module.main, "_litgpt_zh"):
             check(module)
             module.main = _dispatching(module)  # type: ignore[attr-defined]
+            setattr(module, SHARDING[module_name], Replicated)
 
 
 def check(module: ModuleType) -> None:
@@ -74,6 +81,8 @@ def check(module: ModuleType) -> None:
     Raises:
         UserError: a part is missing or takes other parameters.
     """
+    if not hasattr(module, SHARDING[module.__name__]):
+        _moved(f"{module.__name__}.{SHARDING[module.__name__]} is gone")
     for name, expected in SEAM[module.__name__].items():
         part = getattr(module, name, None)
         if part is None:
@@ -109,8 +118,8 @@ def _dispatching(module: ModuleType) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def swapped(module: ModuleType, **parts: Any) -> Iterator[dict[str, Any]]:
-    """Replace attributes of ``module`` for the time of the block; yields the originals."""
+def swapped(module: Any, **parts: Any) -> Iterator[dict[str, Any]]:
+    """Replace attributes of a module (or another object) for the time of the block; yields the originals."""
     originals = {name: getattr(module, name) for name in parts}
     try:
         for name, part in parts.items():

@@ -54,6 +54,8 @@ def preflight(
             f"{out_dir}: {free / 1e9:.1f} GB free, checkpoints need {need / 1e9:.1f} GB; free some space first"
         )
     rate = tokens_per_micro_batch / seconds
+    if torch.distributed.is_initialized() and torch.distributed.get_rank():
+        return rate
     print(
         f"{name}: {micro_batches * tokens_per_micro_batch:,.0f} tokens in {steps:,} steps | {rate:,.0f} tokens/s measured | "
         f"about {timedelta(seconds=round(micro_batches * seconds))} | disk {need / 1e9:.1f} GB of {free / 1e9:.0f} GB free | "

@@ -71,8 +71,10 @@ class RunLog(Logger):
 
 
 @contextlib.contextmanager
-def diverging(out_dir: Path) -> Iterator[None]:
+def diverging(out_dir: Path, first: bool = True) -> Iterator[None]:
     """Leave a line with ``diverged`` in ``metrics.jsonl`` where the block ends because of a loss that is no number.
+
+    Of several processes only the ``first`` writes.
 
     Raises:
         Diverged: in the words of the loop, or for what litgpt's pretraining raises then: Fabric does not clip gradients that
@@ -85,7 +87,9 @@ def diverging(out_dir: Path) -> Iterator[None]:
             raise
         done = [line for line in read(out_dir / "metrics.jsonl") if "step" in line]
         step = done[-1]["step"] if done else 0
-        _append(out_dir / "metrics.jsonl", {"iter": done[-1]["iter"] + 1 if done else 1, "step": step, "diverged": 1})
+        if first:
+            iteration = done[-1]["iter"] + 1 if done else 1
+            _append(out_dir / "metrics.jsonl", {"iter": iteration, "step": step, "diverged": 1})
         if isinstance(error, Diverged):
             raise
         raise Diverged(

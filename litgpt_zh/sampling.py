@@ -7,15 +7,18 @@ from typing import Any
 import torch
 from lightning.fabric.wrappers import _FabricModule
 from torch._dynamo.eval_frame import OptimizedModule
+from torch.nn.parallel import DistributedDataParallel
 
 
 def unwrap(model: Any) -> Any:
-    """The ``GPT`` inside Fabric's and torch.compile's wrappers."""
+    """The ``GPT`` inside the wrappers of Fabric, torch.compile and DDP."""
     while True:
         if isinstance(model, OptimizedModule):
             model = model._orig_mod
         elif isinstance(model, _FabricModule):
             model = model._forward_module
+        elif isinstance(model, DistributedDataParallel):
+            model = model.module
         else:
             return model
 

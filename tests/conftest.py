@@ -52,3 +52,30 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     done = run(*WALK, cwd=home)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return Walk(home / "quickstart", done.stdout, time.perf_counter() - started)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``trainings.make_home``, once."""
+    from trainings import make_home
+
+    return make_home(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session")
+def base(home: Path) -> Path:
+    """A checkpoint pretrained in ``home / "base"``, once."""
+    import torch
+    from trainings import pretrain
+
+    with pytest.MonkeyPatch.context() as patch, torch.compiler.set_stance("force_eager"):
+        return pretrain(home, home / "base", patch)
+
+
+@pytest.fixture(scope="module")
+def no_compile():
+    """Compiling costs more than it brings at this size."""
+    import torch
+
+    with torch.compiler.set_stance("force_eager"):
+        yield

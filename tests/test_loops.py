@@ -21,6 +21,7 @@ def installed() -> None:
 def stand_in(**changes: object) -> ModuleType:
     """A module with the parts of litgpt.pretrain, some of them changed; None removes one."""
     module = ModuleType(loops.PRETRAIN)
+    module.FSDPStrategy = object  # type: ignore[attr-defined]
     for name, parameters in loops.SEAM[loops.PRETRAIN].items():
         exec(f"def {name}({', '.join(parameters.split())}): return '{name}'", module.__dict__)
     for name, part in changes.items():
@@ -44,6 +45,15 @@ def test_a_missing_part_is_named() -> None:
 def test_a_part_with_other_parameters_is_named() -> None:
     with pytest.raises(UserError, match=r"litgpt\.pretrain\.get_lr takes \(step\), not \(.*warmup_iters"):
         loops.check(stand_in(get_lr=lambda step: step))
+
+
+def test_several_devices_get_the_whole_model_each() -> None:
+    from lightning.fabric.strategies import DDPStrategy
+
+    for name, strategy in loops.SHARDING.items():
+        assert isinstance(getattr(sys.modules[name], strategy)(auto_wrap_policy=None), DDPStrategy)
+    with pytest.raises(UserError, match=r"litgpt\.pretrain\.FSDPStrategy is gone"):
+        loops.check(stand_in(FSDPStrategy=None))
 
 
 def test_installing_twice_wraps_once() -> None:

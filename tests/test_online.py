@@ -17,8 +17,8 @@ import pytest
 import torch
 import yaml
 from conftest import QUICK
-from test_training import same_weights, stop_at
 from tiny_checkpoint import letter_records, write_letters, write_records
+from trainings import same_weights, stop_at
 
 from litgpt_zh import __main__ as command_line
 from litgpt_zh import recipes

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import test_preference_training as preference
-import test_training as runs
 import torch
-from test_training import losses, same_weights, stop_at
+import trainings as runs
+from trainings import losses, same_weights, stop_at
 
 from litgpt_zh import checkpoints, runlog
 from litgpt_zh.finetune import guard
@@ -28,7 +28,7 @@ from litgpt_zh.preference.stage import pairs
 from litgpt_zh.prompts import chat_prompt, story_request
 from litgpt_zh.stage import Manifest, UserError, fingerprint
 
-home, base, no_compile = runs.home, runs.base, runs.no_compile
+pytestmark = pytest.mark.usefixtures("no_compile")
 pairs_dir, dpo = preference.pairs_dir, preference.dpo
 LIMITS = Preference().limits
 NEVER = {"max_nll_rise": None, "max_repetition_rise": None, "max_end_drop": None, "max_length_change": None}

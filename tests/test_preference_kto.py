@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import test_preference_training as preference
-import test_training as runs
 import torch
+import trainings as runs
 import yaml
 from conftest import run
-from test_training import losses, same_weights, stop_at
+from trainings import losses, same_weights, stop_at
 
 from litgpt_zh import runlog
 from litgpt_zh.preference.data import Preference
@@ -22,7 +22,7 @@ from litgpt_zh.preference.reference import FILE
 from litgpt_zh.preference.stage import pairs
 from litgpt_zh.stage import Manifest, UserError
 
-home, base, no_compile = runs.home, runs.base, runs.no_compile
+pytestmark = pytest.mark.usefixtures("no_compile")
 pairs_dir, dpo = preference.pairs_dir, preference.dpo
 NAMES = {"kl", "rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected"}
 

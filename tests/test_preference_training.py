@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_training as runs
 import torch
+import trainings as runs
 import yaml
 from conftest import run
 from litgpt import GPT
-from test_training import finetune, losses, same_weights, stop_at
+from trainings import finetune, losses, same_weights, stop_at
 
 from litgpt_zh import checkpoints, runlog
 from litgpt_zh.preference.data import Preference
@@ -26,7 +26,7 @@ from litgpt_zh.preference.reference import FILE
 from litgpt_zh.preference.stage import pairs
 from litgpt_zh.stage import Manifest, UserError
 
-home, base, no_compile = runs.home, runs.base, runs.no_compile
+pytestmark = pytest.mark.usefixtures("no_compile")
 PAIRED = [name for name, loss in LOSSES.items() if not (loss.labels or loss.graded)]
 TRL_NAMES = {
     "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen", "logps/rejected",

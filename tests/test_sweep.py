@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import test_preference_training as preference
-import test_training as runs
 import torch
+import trainings as runs
 import yaml
 from conftest import QUICK
 from conftest import run as command
@@ -32,7 +32,8 @@ from litgpt_zh.sweep.stage import sweep
 from litgpt_zh.sweep.trial import RATE, Watch, means_of_three, name_of, objection, reseeded, short, with_floor
 
 ROOT = Path(__file__).parents[1]
-home, base, pairs_dir, no_compile = runs.home, runs.base, preference.pairs_dir, runs.no_compile
+pairs_dir = preference.pairs_dir
+pytestmark = pytest.mark.usefixtures("no_compile")
 
 # arithmetic ----------------------------------------------------------------------------------------------------------
 

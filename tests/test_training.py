@@ -6,160 +6,26 @@ import copy
 import json
 import math
 import shutil
-import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from litgpt.args import EvalArgs, TrainArgs
 from litgpt.utils import chunked_cross_entropy
+from trainings import BLOCK, OPTIMIZER, finetune, losses, pretrain, same_weights, stop_at, tiny_config
 
 from litgpt_zh import checkpoints, runlog
+from litgpt_zh.finetune import run
 from litgpt_zh.finetune.head import token_nll
-from litgpt_zh.finetune.loop import learning_rate
+from litgpt_zh.finetune.objective import Objective
 from litgpt_zh.instruct.data import Instructions
 from litgpt_zh.instruct.fit import weights
-from litgpt_zh.instruct.stage import instructions
 from litgpt_zh.pretrain.data import Pretraining
 from litgpt_zh.pretrain.loss import cross_entropy, loss_without_requests, without_requests
-from litgpt_zh.stage import Manifest, UserError, fingerprint
-from litgpt_zh.tokenizer.train import train_tokenizer
-from litgpt_zh.tokens.stage import tokens
+from litgpt_zh.stage import Manifest, UserError
 
-torch.set_num_threads(1)  # threads cost more than they bring at this size
-BLOCK = 128
-OPTIMIZER = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.003, "weight_decay": 0.1}}
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus of 60 stories, its tokenizer (480 entries), tokens and instruction records."""
-    home = tmp_path_factory.mktemp("home")
-    corpus = home / "corpus"
-    corpus.mkdir()
-    animals, things = "猫狗兔熊马牛羊鸡鸭鹅", ["铲子", "苹果", "帽子", "雨伞", "气球", "铃铛"]
-    for split, numbers in (("train", range(54)), ("val", range(54, 60))):
-        lines = []
-        for n in numbers:
-            animal, thing = animals[n % 10], things[n % 6]
-            text = f"小{animal}第{n}次出门，看见了{thing}。“真好看！”小{animal}说。小{animal}把{thing}带回了家。"
-            lines.append({"text": text, "words": [thing], "features": ["对话"], "group": str(n)})
-        body = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        (corpus / f"{split}-00000.jsonl").write_text(body, encoding="utf-8")
-    outputs = {file.name: fingerprint(file) for file in sorted(corpus.iterdir())}
-    Manifest("corpus", {}, {}, outputs=outputs).write(corpus)
-    train_tokenizer(corpus, home / "tokenizer", vocab_size=480, hanzi="seen", dictionary_weight=0.0, segment=False)
-    tokens(corpus, home / "tokenizer", home / "tokens", block_size=BLOCK, prompt_share=0.5, workers=1)
-    instructions(str(corpus), home / "tokenizer", home / "sft-data", block_size=BLOCK, workers=1)
-    return home
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_compile():
-    with torch.compiler.set_stance("force_eager"):
-        yield
-
-
-def tiny_config():
-    from litgpt import Config
-
-    return Config(
-        name="tiny", hf_config={"org": "x", "name": "tiny", "tie_word_embeddings": True}, n_layer=2, n_embd=32, n_head=2,
-        n_query_groups=2, vocab_size=480, padded_vocab_size=480, block_size=BLOCK, rotary_percentage=1.0,
-        parallel_residual=False, bias=False, norm_class_name="RMSNorm", mlp_class_name="LLaMAMLP", intermediate_size=64,
-    )  # fmt: skip
-
-
-def pretrain(home: Path, out: Path, monkeypatch: pytest.MonkeyPatch, **changes) -> Path:
-    """litgpt.pretrain.setup as the command line calls it; returns ``final``."""
-    from litgpt.pretrain import setup
-
-    monkeypatch.setattr(sys, "argv", ["litgpt", "pythia-14m"])  # litgpt reads it again when it saves
-    train = {
-        "global_batch_size": 8,
-        "micro_batch_size": 4,
-        "max_tokens": 6 * 8 * BLOCK,
-        "lr_warmup_steps": 2,
-    } | changes.pop("train", {})
-    arguments = {
-        "model_name": "pythia-14m",
-        "model_config": tiny_config(),
-        "out_dir": out,
-        "precision": "32-true",
-        "data": Pretraining(home / "tokens", sample_tokens=5),
-        "train": TrainArgs(save_interval=2, log_interval=2, max_norm=1.0, min_lr=0.0, tie_embeddings=True, **train),
-        "eval": EvalArgs(interval=3, max_iters=2),
-        "optimizer": copy.deepcopy(OPTIMIZER),  # litgpt writes into it
-        "devices": 1,
-        "tokenizer_dir": home / "tokenizer",
-        "logger_name": "csv",
-        "resume": "auto",
-    } | changes
-    setup(**arguments)
-    return out / "final"
-
-
-def finetune(home: Path, base: Path, out: Path, monkeypatch: pytest.MonkeyPatch, lora: bool = False, **changes) -> Path:
-    """litgpt's finetune ``setup`` as the command line calls it; returns ``final``."""
-    if lora:
-        from litgpt.finetune.lora import setup
-    else:
-        from litgpt.finetune.full import setup
-    train = {"global_batch_size": 8, "micro_batch_size": 4, "epochs": 2, "lr_warmup_steps": 2}
-    train |= {"save_interval": 4, "log_interval": 1} | changes.pop("train", {})
-    own = {"lora_r": 4, "lora_dropout": 0.1, "lora_mlp": True} if lora else {"resume": "auto"}
-    own |= {key: changes.pop(key) for key in list(changes) if key.startswith("lora_")}
-    options = [text for key, value in own.items() for text in (f"--{key}", str(value).lower())]
-    monkeypatch.setattr(sys, "argv", ["litgpt", str(base), *options])  # what litgpt's merge reads again
-    arguments = {
-        "checkpoint_dir": base,
-        "out_dir": out,
-        "precision": "32-true",
-        "data": Instructions(home / "sft-data"),
-        "train": TrainArgs(**train),
-        "eval": EvalArgs(interval=5, max_new_tokens=5, max_iters=4),
-        "optimizer": copy.deepcopy(OPTIMIZER),  # litgpt writes into it
-        "devices": 1,
-        "logger_name": "csv",
-    } | own
-    setup(**(arguments | changes))
-    return out / "final"
-
-
-@pytest.fixture(scope="module")
-def base(home: Path) -> Path:
-    """A pretrained checkpoint."""
-    with pytest.MonkeyPatch.context() as patch:
-        return pretrain(home, home / "base", patch)
-
-
-def losses(out: Path) -> list[tuple[int, str, float]]:
-    """The merged record of a run, times aside."""
-    lines = runlog.read(out / "metrics.jsonl")
-    return [
-        (line["iter"], key, line[key]) for line in lines for key in ("loss", "val_loss", "learning_rate") if key in line
-    ]
-
-
-def same_weights(a: Path, b: Path) -> bool:
-    one, two = checkpoints.flat_weights(a / "lit_model.pth"), checkpoints.flat_weights(b / "lit_model.pth")
-    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Callable[[], None]:
-    """Make every AdamW of this test die before its step number ``step``; returns what revives it."""
-    calls, original = [0], torch.optim.AdamW.step
-
-    def dying(self, *args, **kwargs):
-        calls[0] += 1
-        if calls[0] == step:
-            raise KeyboardInterrupt
-        return original(self, *args, **kwargs)
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", dying)
-    return lambda: monkeypatch.setattr(torch.optim.AdamW, "step", original)
+pytestmark = pytest.mark.usefixtures("no_compile")
 
 
 # the loss ------------------------------------------------------------------------------------------------------------
@@ -193,15 +59,6 @@ def test_requests_are_left_out_of_the_loss_by_hand() -> None:
     logits = torch.randn(1, 11, 10)
     loss = loss_without_requests(user, assistant)(logits, targets)
     assert loss.item() == pytest.approx(torch.nn.functional.cross_entropy(logits[0], expected[0]).item(), abs=1e-6)
-
-
-def test_learning_rate_by_hand() -> None:
-    rates = [learning_rate(step, peak=1.0, warmup=2, steps=6, floor=0.1) for step in range(6)]
-    cosine = [0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * k / 4)) for k in (1, 2, 3, 4)]
-    assert rates == pytest.approx([0.5, 1.0, *cosine])
-    assert rates[-1] == pytest.approx(0.1)
-    assert learning_rate(0, 1.0, 0, 1, 0.0) == 0.0  # one step, no warm-up: nothing divides by zero
-    assert [learning_rate(s, 1.0, 3, 3, 0.0) for s in range(3)] == pytest.approx([1 / 3, 2 / 3, 1.0])
 
 
 # pretraining ---------------------------------------------------------------------------------------------------------
@@ -245,6 +102,26 @@ def test_stopped_pretraining_ends_the_same(home: Path, base: Path, tmp_path: Pat
     ]
 
 
+def wsd(folder: Path) -> Pretraining:
+    return Pretraining(folder / "tokens", sample_prompt="", schedule="wsd", decay_share=0.5)
+
+
+def test_pretraining_in_wsd_and_its_exact_resume(home: Path, tmp_path: Path, monkeypatch) -> None:
+    """Peak 0.003: two steps up, one at the top, three down to min_lr; both micro batches of a step learn at one rate."""
+    changes = {"train": {"min_lr": 0.0006}, "optimizer": copy.deepcopy(OPTIMIZER)}
+    whole = pretrain(home, tmp_path / "whole", monkeypatch, data=wsd(home), **copy.deepcopy(changes))
+    seen = [value for _, key, value in losses(tmp_path / "whole") if key == "learning_rate"]
+    assert seen == pytest.approx([0.003, 0.0022, 0.0006])  # after steps 2, 4 and 6
+    revive = stop_at(monkeypatch, step=5)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(home, tmp_path / "run", monkeypatch, data=wsd(home), **copy.deepcopy(changes))
+    revive()
+    with pytest.raises(UserError, match=r"other decay_share .*, schedule"):
+        pretrain(home, tmp_path / "run", monkeypatch, **copy.deepcopy(changes))
+    final = pretrain(home, tmp_path / "run", monkeypatch, data=wsd(home), **copy.deepcopy(changes))
+    assert same_weights(final, whole) and losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
 def test_pretraining_with_other_settings_is_not_continued(home: Path, tmp_path: Path, monkeypatch) -> None:
     revive = stop_at(monkeypatch, step=4)
     with pytest.raises(KeyboardInterrupt):
@@ -259,6 +136,20 @@ def test_continued_pretraining_starts_from_a_checkpoint(home: Path, base: Path, 
     assert losses(tmp_path / "more")[0][2] < losses(home / "base")[0][2] - 0.5
     weights = checkpoints.flat_weights(final / "lit_model.pth")
     assert torch.equal(weights["lm_head.weight"], weights["transformer.wte.weight"])
+
+
+def test_stopped_continued_pretraining_goes_on_where_it_was(
+    home: Path, base: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """The same command again: ``resume: auto`` beside ``initial_checkpoint_dir``, which litgpt refuses."""
+    whole = pretrain(home, tmp_path / "whole", monkeypatch, initial_checkpoint_dir=base)
+    assert losses(tmp_path / "whole")[0][2] < losses(home / "base")[0][2] - 0.5
+    revive = stop_at(monkeypatch, step=5)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(home, tmp_path / "run", monkeypatch, initial_checkpoint_dir=base)
+    revive()
+    final = pretrain(home, tmp_path / "run", monkeypatch, initial_checkpoint_dir=base)
+    assert same_weights(final, whole) and losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
 def test_pretraining_refuses_before_it_starts(home: Path, tmp_path: Path, monkeypatch) -> None:
@@ -345,23 +236,68 @@ def test_full_finetuning_keeps_the_tie_and_every_command_takes_its_folder(
     assert Manifest.read(lora).stage == "sft-lora"
 
 
-def test_merged_lora_equals_the_adapter(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("head", [False, True])
+def test_merged_lora_equals_the_adapter(home: Path, base: Path, tmp_path: Path, monkeypatch, head: bool) -> None:
     import yaml
+    from litgpt import GPT as Plain
+    from litgpt import Config as PlainConfig
     from litgpt.lora import GPT, Config
 
-    final = finetune(home, base, tmp_path / "lora", monkeypatch, lora=True)
-    hparams = {"lora_r": 4, "lora_alpha": 16, "lora_query": True, "lora_value": True, "lora_mlp": True}
-    config = Config(**yaml.safe_load((final / "model_config.yaml").read_text()), **hparams)
-    adapter = GPT(config).eval()
+    final = finetune(home, base, tmp_path / "lora", monkeypatch, lora=True, lora_head=head)
+    settings = yaml.safe_load((final / "model_config.yaml").read_text())
+    hparams = {
+        "lora_r": 4,
+        "lora_alpha": 16,
+        "lora_query": True,
+        "lora_value": True,
+        "lora_mlp": True,
+        "lora_head": head,
+    }
+    adapter = GPT(Config(**settings, **hparams)).eval()
     adapter.load_state_dict(checkpoints.flat_weights(base / "lit_model.pth"), strict=False)
     adapter.load_state_dict(torch.load(final / "lit_model.pth.lora", weights_only=True)["model"], strict=False)
-    from litgpt import GPT as Plain
-
-    merged = Plain(tiny_config()).eval()
+    merged = Plain(PlainConfig(**settings)).eval()
     merged.load_state_dict(checkpoints.flat_weights(final / "lit_model.pth"))
     ids = torch.arange(20)[None]
     with torch.no_grad():
         torch.testing.assert_close(adapter(ids), merged(ids), atol=1e-5, rtol=0)
+    weights = checkpoints.flat_weights(final / "lit_model.pth")
+    same = torch.equal(weights["lm_head.weight"], weights["transformer.wte.weight"])
+    assert same == settings["hf_config"]["tie_word_embeddings"] == (not head)
+    assert json.loads((final / "config.json").read_text())["tie_word_embeddings"] == (not head)
+    if head:  # the next stage leaves them apart
+        again = checkpoints.flat_weights(finetune(home, final, tmp_path / "next", monkeypatch) / "lit_model.pth")
+        assert not torch.equal(again["lm_head.weight"], again["transformer.wte.weight"])
+
+
+def test_quantised_lora_is_refused(base: Path, tmp_path: Path) -> None:
+    """litgpt's merge drops what it puts behind the embedding. (Lightning itself refuses the plugin without a GPU.)"""
+    pytest.importorskip("bitsandbytes")
+    from lightning.fabric.plugins import BitsandbytesPrecision
+    from litgpt.finetune import lora
+
+    objective = Objective()
+    objective.stage = "sft"
+    strategy = SimpleNamespace(precision=BitsandbytesPrecision("nf4", torch.float32))
+    arguments = {
+        "fabric": SimpleNamespace(strategy=strategy, world_size=1),
+        "checkpoint_dir": base,
+        "config": tiny_config(),
+    }
+    with pytest.raises(UserError, match="--quantize: litgpt trains such a model with a LayerNorm"):
+        run.train_with(None, objective, lora, lora.main, {**arguments, "out_dir": tmp_path})
+    arguments["fabric"].world_size = 2
+    with pytest.raises(UserError, match="sft-lora: on one device only"):  # an objective that does not say in_parallel
+        run.train_with(None, objective, lora, lora.main, {**arguments, "out_dir": tmp_path})
+
+
+def test_an_eight_bit_optimizer_by_its_class_path(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("bitsandbytes")
+    optimizer = {"class_path": "bitsandbytes.optim.AdamW8bit", "init_args": {"lr": 0.003}}
+    whole = finetune(home, base, tmp_path / "run", monkeypatch, optimizer=copy.deepcopy(optimizer))
+    found = [value for _, key, value in losses(tmp_path / "run") if key == "loss"]
+    assert found[-1] < found[0]
+    assert Manifest.read(whole).counts["steps"] == 14
 
 
 def test_a_second_lora_run_does_not_keep_the_old_merge(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
@@ -371,6 +307,13 @@ def test_a_second_lora_run_does_not_keep_the_old_merge(home: Path, base: Path, t
     second = checkpoints.flat_weights(final / "lit_model.pth")
     assert any(not torch.equal(first[key], second[key]) for key in first)
     assert (tmp_path / "lora" / "final.old").is_dir()
+
+
+def test_finetuning_in_wsd(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    data = Instructions(home / "sft-data", schedule="wsd", decay_share=0.5, min_lr=0.001)
+    finetune(home, base, tmp_path / "run", monkeypatch, data=data, train={"lr_warmup_steps": 2})
+    rates = [value for _, key, value in losses(tmp_path / "run") if key == "learning_rate"]
+    assert rates == pytest.approx([0.0015] + 6 * [0.003] + [0.003 - 0.002 * k / 7 for k in range(1, 8)])
 
 
 @pytest.mark.parametrize("warmup", [0, 1000])
@@ -389,8 +332,6 @@ def test_finetuning_refuses_before_it_starts(home: Path, base: Path, tmp_path: P
         FileNotFoundError, match=r"broken' is missing the files: .*tokenizer\.json"
     ):  # litgpt's own words
         finetune(home, broken, tmp_path / "a", monkeypatch)
-    with pytest.raises(UserError, match="lora_head"):
-        finetune(home, base, tmp_path / "b", monkeypatch, lora=True, lora_head=True)
     other = tmp_path / "other"
     shutil.copytree(base, other)
     vocabulary = json.loads((other / "tokenizer.json").read_text())

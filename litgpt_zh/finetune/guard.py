@@ -1,4 +1,5 @@
-"""The trained weights of the last validation that the objective had nothing against, in a file of the run's folder."""
+"""Trained weights set aside in a file of the run's folder: of the last validation that the objective had nothing against, and of
+the one with the lowest loss."""
 
 from __future__ import annotations
 
@@ -10,22 +11,28 @@ import torch
 
 from litgpt_zh.sampling import unwrap
 
-FILE = "guard.ckpt"
+FILE, BEST = "guard.ckpt", "best.ckpt"
 """Not named ``.pth``: that is litgpt's own."""
 
 
-def keep(model: Any, out_dir: Path, step: int) -> None:
+def keep(model: Any, out_dir: Path, step: int, file: str = FILE, **more: float) -> None:
     """Write the weights that are trained (LoRA: the adapters), whole or not at all."""
     weights = {name: p.detach() for name, p in unwrap(model).named_parameters() if p.requires_grad}
     out_dir.mkdir(parents=True, exist_ok=True)
-    beside = out_dir / (FILE + ".tmp")
-    torch.save({"step": step, "model": weights}, beside)
-    os.replace(beside, out_dir / FILE)
+    beside = out_dir / (file + ".tmp")
+    torch.save({"step": step, "model": weights, **more}, beside)
+    os.replace(beside, out_dir / file)
 
 
-def restore(model: Any, out_dir: Path, device: torch.device) -> int:
+def kept(out_dir: Path, file: str) -> dict[str, Any]:
+    """What ``keep`` wrote last, weights mapped and not read; empty where there is nothing."""
+    path = out_dir / file
+    return torch.load(path, map_location="cpu", mmap=True, weights_only=True) if path.is_file() else {}
+
+
+def restore(model: Any, out_dir: Path, device: torch.device, file: str = FILE) -> int:
     """Put back what ``keep`` wrote last; returns its step."""
-    state = torch.load(out_dir / FILE, map_location=device, weights_only=True)
+    state = torch.load(out_dir / file, map_location=device, weights_only=True)
     with torch.no_grad():
         for name, parameter in unwrap(model).named_parameters():
             if parameter.requires_grad:

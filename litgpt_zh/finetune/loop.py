@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from litgpt.model import GPT
 
-from litgpt_zh import checkpoints, configs, runlog
+from litgpt_zh import checkpoints, ranks, runlog, schedule
 from litgpt_zh.finetune import guard
 from litgpt_zh.finetune.finite import Finite
 from litgpt_zh.finetune.objective import Metrics, Objective
-from litgpt_zh.finetune.schedule import learning_rate
 from litgpt_zh.preflight import preflight
 from litgpt_zh.sampling import continue_greedily, unwrap
 from litgpt_zh.stage import progress
@@ -27,10 +27,11 @@ from litgpt_zh.stage import progress
 LORA_STATE = "train_state.ckpt"
 
 
-def tie(model: Any) -> None:
-    """Make the output head the input embedding again (litgpt's finetune builds them apart)."""
-    gpt = unwrap(model)
-    gpt.transformer.wte.weight = gpt.lm_head.weight
+def tied(config: Any) -> GPT:
+    """A ``GPT`` whose output head is its input embedding, as it was pretrained (litgpt's finetune builds them apart)."""
+    model = GPT(config)
+    model.transformer.wte.weight = model.lm_head.weight
+    return model
 
 
 @dataclass
@@ -48,15 +49,17 @@ class Finetuning:
     tokens: int = 0
     val_loss: float | None = None
     stopped: str = ""
+    best: float = field(default=float("inf"), init=False)
+    best_step: int | None = field(default=None, init=False)
     steps: int = field(default=0, init=False)
     epoch: int = field(default=0, init=False)
 
     def get_dataloaders(self, original: Callable[..., Any], fabric: Any, data: Any, tokenizer: Any, train: Any) -> Any:
         """litgpt's, after telling the data the global batch; then the warm-up is fitted to the run's length."""
-        data.global_batch(train.global_batch_size // fabric.world_size)
+        data.global_batch(train.global_batch_size, fabric.global_rank, fabric.world_size)
         loaders = original(fabric, data, tokenizer, train)
         self.steps = self._steps(train, data)
-        warmup = self._warmup(train)
+        warmup = schedule.fitted_warmup(train.lr_warmup_steps or 0, self.steps)
         if warmup != train.lr_warmup_steps:
             fabric.print(f"lr_warmup_steps {train.lr_warmup_steps} -> {warmup}: the run has {self.steps} steps")
         # litgpt builds a scheduler (ours replaces it) that divides by the warm-up and by what follows it
@@ -68,13 +71,8 @@ class Finetuning:
         steps = sum(len(data.batches(epoch)) for epoch in range(train.epochs))
         return min(steps, train.max_steps or steps)
 
-    def _warmup(self, train: Any) -> int:
-        wanted = train.lr_warmup_steps or 0
-        return wanted if wanted < self.steps else max(self.steps // 10, 0)
-
     def fit_full(self, *, fabric: Any, state: dict[str, Any], resume: Any, **call: Any) -> dict[str, int]:
         """Takes the place of ``litgpt.finetune.full.fit``."""
-        tie(state["model"]) if configs.is_tied(state["model"].config) else None
         self.step, self.iter = state["step_count"], state["iter_num"]
 
         def save(folder: Path) -> None:
@@ -99,7 +97,8 @@ class Finetuning:
         def save(folder: Path) -> None:
             state = {"model": {n: p.detach() for n, p in trained.items()}, "optimizer": optimizer.state_dict()}
             state |= {"step_count": self.step, "iter_num": self.iter, "rng": torch.get_rng_state()}
-            torch.save(state, folder / LORA_STATE)
+            if ranks.is_first(fabric):
+                torch.save(state, folder / LORA_STATE)
 
         return self._fit(fabric, model, optimizer, save, **call)
 
@@ -108,20 +107,28 @@ class Finetuning:
     ) -> dict[str, int]:
         train, evaluation, out_dir = call["train"], call["eval"], call["out_dir"]
         unwrap(model).max_seq_length = unwrap(model).config.block_size
-        self.finite = Finite(fabric.device)
+        self.finite, self.first = Finite(fabric.device), ranks.is_first(fabric)
         self.objective.prepare(self, fabric, model, call)
         if self.objective.guarded and not (self.step and (out_dir / guard.FILE).is_file()):
             guard.keep(model, out_dir, self.step)
-        log = runlog.RunLog(out_dir, self.iter)
-        fabric.loggers.append(log)
+        if self.objective.keep_best:
+            self._begin_best(out_dir)
+        if self.first:
+            self.log = runlog.RunLog(out_dir, self.iter)
+            fabric.loggers.append(self.log)
         peak = optimizer.defaults["lr"]
         self._preflight(fabric, model, optimizer, call)
         model.train()
-        done, steps = self.step, progress(self.steps, desc=self.stage, unit=" steps", scale=False, initial=self.step)
+        done = self.step
+        steps = progress(
+            self.steps, desc=self.stage, unit=" steps", scale=False, initial=done, disable=not self.first
+        )  # fmt: skip
         batches = self._global_batches(call["train_dataloader"], skip=done)
         while self.step < self.steps and not self.stopped:
             micros = next(batches)
-            rate = learning_rate(self.step, peak, self.warmup, self.steps, max(self.data.min_lr, 0.0))
+            rate = schedule.learning_rate(
+                self.step, peak, self.warmup, self.steps, self.data.min_lr, schedule.share_of(self.data)
+            )
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss, extra = self._step(fabric, model, optimizer, micros)
@@ -138,15 +145,18 @@ class Finetuning:
                     "learning_rate": rate,
                     **{name: mean.item() for name, mean in extra.items() if mean == mean},
                 }
-                fabric.log_dict({**metrics, "total_tokens": self.tokens}, step=self.iter)
+                metrics["total_tokens"] = int(self._of_all(fabric, self.tokens))
+                fabric.log_dict(metrics, step=self.iter)
             if self.step % evaluation.interval == 0 and self.step < self.steps:
-                self._evaluate(fabric, model, call, log)
+                self._evaluate(fabric, model, call)
             if train.save_interval and self.step % train.save_interval == 0 and not self.stopped:
-                self._save(out_dir, call["checkpoint_dir"], save)
+                self._save(fabric, out_dir, call["checkpoint_dir"], save)
         steps.close()
         if not self.stopped:
-            self._evaluate(fabric, model, call, log)
-        count = self.tokens
+            self._evaluate(fabric, model, call)
+        if self.objective.keep_best:
+            self._take_best(fabric, model, call)
+        self.tokens = count = int(self._of_all(fabric, self.tokens))
         return dict.fromkeys(
             ("raw_tokens", "raw_tokens_plus_prompt_template", "raw_tokens_plus_prompt_template_and_padding"), count
         )
@@ -155,16 +165,19 @@ class Finetuning:
         self, fabric: Any, model: Any, optimizer: Any, micros: list[dict[str, Any]]
     ) -> tuple[torch.Tensor, Metrics]:
         """One optimizer step over a global batch given as micro batches; returns means over it: its loss, its metrics."""
-        count = max(self.objective.count(micros), 1)
+        count = max(self._of_all(fabric, self.objective.count(micros)), 1)
         self.objective.begin_step(model, micros)
         total, extra = torch.zeros((), device=fabric.device), dict[str, torch.Tensor]()
         for number, micro in enumerate(micros, start=1):
             with fabric.no_backward_sync(model, enabled=number < len(micros)):
                 loss, sums = self.objective.loss(model, micro)
                 loss = loss / count
-                fabric.backward(loss)
+                fabric.backward(loss * fabric.world_size)  # the gradients of all processes are averaged
             total += loss.detach()
             extra = {name: value + extra.get(name, 0.0) for name, value in sums.items()}
+        if fabric.world_size > 1:
+            total = ranks.summed(fabric, total)
+            extra = {name: ranks.summed(fabric, value) for name, value in sorted(extra.items())}
         norm = None
         if self.data.max_norm:
             norm = fabric.clip_gradients(
@@ -176,6 +189,13 @@ class Finetuning:
         self.iter += len(micros)
         self.finite.note(self.step, total, norm)
         return total, self.objective.means(extra, count)
+
+    @staticmethod
+    def _of_all(fabric: Any, value: float) -> float:
+        """The sum over all processes of a number each of them has."""
+        if fabric.world_size == 1:
+            return value
+        return ranks.summed(fabric, torch.tensor(value, dtype=torch.float64, device=fabric.device)).item()
 
     def _global_batches(self, loader: Any, skip: int) -> Iterator[list[dict[str, Any]]]:
         """Global batches as lists of micro batches, epoch after epoch, beginning after the first ``skip``."""
@@ -198,17 +218,29 @@ class Finetuning:
     def _tokens_of(self, batch: list[list[int]]) -> int:
         return sum(self.data.micro_batch_tokens(micro) for micro in batch)
 
-    def _evaluate(self, fabric: Any, model: Any, call: dict[str, Any], log: runlog.RunLog) -> None:
+    def _evaluate(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
+        """Every process validates on all records: they agree on the loss, and so on what is kept."""
         started = time.perf_counter()
         self._validate_and_log(fabric, model, call)
+        if self.first:
+            self._sample(model, call)
+        if self.objective.guarded:
+            self._guard(fabric, model, call)
+        if self.objective.keep_best and self.val_loss is not None and self.val_loss < self.best:
+            self.best = self.val_loss
+            if self.first:
+                guard.keep(model, call["out_dir"], self.step, guard.BEST, val_loss=self.best)
+            fabric.barrier()
+        if self.first:
+            self.log.pause(time.perf_counter() - started)
+
+    def _sample(self, model: Any, call: dict[str, Any]) -> None:
+        """What the model answers to the first held-out request."""
         prompt = self.data.prompt_style.apply(self.data.test_dataset.data[0]["instruction"])
         tokenizer = self.data.tokenizer
         text = continue_greedily(model, tokenizer, prompt, call["eval"].max_new_tokens or 100)
-        log.sample(self.iter, self.step / max(self.steps, 1), prompt, text)
-        fabric.print(f"\nstep {self.step}: val loss {self.val_loss:.4f}\n{prompt}{text}")
-        if self.objective.guarded:
-            self._guard(fabric, model, call)
-        log.pause(time.perf_counter() - started)
+        self.log.sample(self.iter, self.step / max(self.steps, 1), prompt, text)
+        print(f"\nstep {self.step}: val loss {self.val_loss:.4f}\n{prompt}{text}")
 
     def _validate_and_log(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         found = self.validate(fabric, model, call["val_dataloader"], call["eval"].max_iters)
@@ -218,6 +250,20 @@ class Finetuning:
         self.finite.require()
         found = {name: mean for name, mean in found.items() if mean == mean}
         fabric.log_dict({"iter": self.iter, "step": self.step, **found}, step=self.iter)
+
+    def _begin_best(self, out_dir: Path) -> None:
+        """The lowest validation loss so far: of this run, up to the step it goes on from."""
+        found = guard.kept(out_dir, guard.BEST)
+        self.best = found["val_loss"] if found and 0 < found["step"] <= self.step else float("inf")
+
+    def _take_best(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
+        """Go back to the weights with the lowest validation loss, where those of the last step are not they."""
+        last, step = self.val_loss, guard.kept(call["out_dir"], guard.BEST)["step"]
+        if step < self.step:
+            guard.restore(model, call["out_dir"], fabric.device, guard.BEST)
+            fabric.print(f"the lowest validation loss was that of step {step}: {self.best:.4f} (at the end {last:.4f})")
+            self._validate_and_log(fabric, model, call)
+        self.best_step = step
 
     @torch.no_grad()
     def _watch(self, fabric: Any, model: Any) -> Metrics:
@@ -249,16 +295,18 @@ class Finetuning:
         """litgpt's ``validate`` as its ``main`` calls it at the end."""
         return self.validate(fabric, model, val_dataloader, eval.max_iters)["val_loss"]
 
-    def _save(self, out_dir: Path, base: Path, save: Callable[[Path], None]) -> None:
+    def _save(self, fabric: Any, out_dir: Path, base: Path, save: Callable[[Path], None]) -> None:
         from litgpt.prompts import save_prompt_style
         from litgpt.utils import copy_config_files
 
         self.finite.require()
-        with checkpoints.appearing(out_dir / f"step-{self.step:06d}") as pending:
+        with checkpoints.appearing_for_all(fabric, out_dir / f"step-{self.step:06d}") as pending:
             save(pending)
-            copy_config_files(base, pending)
-            save_prompt_style(self.data.prompt_style, pending)
-        checkpoints.keep_newest(out_dir, self.data.keep)
+            if self.first:
+                copy_config_files(base, pending)
+                save_prompt_style(self.data.prompt_style, pending)
+        if self.first:
+            checkpoints.keep_newest(out_dir, self.data.keep)
 
     def _preflight(self, fabric: Any, model: Any, optimizer: Any, call: dict[str, Any]) -> None:
         train, plan = call["train"], self.data.batches(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ class Objective:
     """The folder the data comes from, an input of the run."""
     settings: dict[str, Any]
     """All fields of the data class that change the result."""
+    inputs: Mapping[str, Path] = {}
+    """Further folders the data comes from."""
+    in_parallel = False
+    """Whether its sums may be added up over several processes, each with its share of the batch."""
+    keep_best = False
+    """Whether the weights with the lowest ``val_loss`` are those of ``final/``."""
 
     def prepare(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Before the first step, and before the first after a resume (``run.step`` tells which)."""
@@ -50,6 +57,10 @@ class Objective:
     def objection(self) -> str | None:
         """Why the model that was watched last should not be trained any further."""
         return None
+
+    def counts(self) -> dict[str, float]:
+        """Figures of the run for its manifest."""
+        return {}
 
     guarded = False
     """Whether ``objection`` can object at all."""

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from litgpt_zh import checkpoints, configs, runlog
-from litgpt_zh.finetune.loop import Finetuning
+from lightning.fabric.plugins import BitsandbytesPrecision
+
+from litgpt_zh import checkpoints, configs, ranks, runlog, schedule
+from litgpt_zh.finetune.loop import Finetuning, tied
 from litgpt_zh.finetune.memory import keep_freed
 from litgpt_zh.finetune.objective import Objective
 from litgpt_zh.loops import FULL, swapped
-from litgpt_zh.stage import UserError, exclusive
+from litgpt_zh.stage import UserError
 
 
 def train_with(
@@ -29,18 +31,22 @@ def train_with(
     stage = objective.stage if full else f"{objective.stage}-lora"
     checkpoints.require_checkpoint(base)
     checkpoints.flat_weights(base / checkpoints.WEIGHTS)  # litgpt's reader would run what a pickle says
-    if not full and config.lora_head and configs.is_tied(config):
+    fabric = arguments["fabric"]
+    if fabric.world_size > 1 and not objective.in_parallel:
+        raise UserError(f"{stage}: on one device only; set devices: 1 and num_nodes: 1")
+    if isinstance(fabric.strategy.precision, BitsandbytesPrecision):
         raise UserError(
-            "lora_head=true on tied embeddings would change the input embedding at the merge; set lora_head: false"
+            "--quantize: litgpt trains such a model with a LayerNorm behind its embedding that the merge leaves out, so the "
+            "merged model would not be the trained one; leave --quantize out (a model of this size needs little memory)"
         )
     plan = _plan(stage, objective, arguments)
-    with exclusive(out_dir):
+    with ranks.one_run(fabric, out_dir):
         resume = arguments.get("resume") or (data.resume and "auto")
-        if checkpoints.claim(out_dir, plan, resume=resume):
-            print(f"{out_dir}/final: already finished with these settings; nothing to do")
+        if ranks.by_the_first(fabric, lambda: checkpoints.claim(out_dir, plan, resume=resume)):
+            fabric.print(f"{out_dir}/final: already finished with these settings; nothing to do")
             return
         started = time.perf_counter()
-        if arguments["fabric"].device.type == "cpu":
+        if fabric.device.type == "cpu":
             keep_freed()
         run = Finetuning(stage, data, objective, arguments, plan.inputs)
         parts: dict[str, Any] = {
@@ -50,13 +56,27 @@ def train_with(
         }
         if full:
             parts["find_resume_path"] = checkpoints.find_resume_path
+            parts["GPT"] = tied if configs.is_tied(config) else module.GPT
             arguments["resume"] = resume
-        with swapped(module, **parts), runlog.diverging(out_dir):
+        # on several devices litgpt leaves weights empty for FSDP to fill; LoRA's would stay so
+        begun = functools.partial(fabric.init_module, empty_init=False)
+        filled = swapped(fabric, init_module=lambda **_: begun())
+        with swapped(module, **parts), filled, runlog.diverging(out_dir, ranks.is_first(fabric)):
             main(**arguments)
-        counts: dict[str, Any] = {"steps": run.step, "tokens": run.tokens, "val_loss": run.val_loss}
+        counts: dict[str, Any] = {
+            "steps": run.step,
+            "tokens": run.tokens,
+            "val_loss": run.val_loss,
+        } | objective.counts()
+        if run.best_step is not None:
+            counts["best_step"] = run.best_step
         if run.stopped:
             counts["stopped"] = run.stopped
-        checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
+        if ranks.is_first(fabric):
+            if not full and config.lora_head and configs.is_tied(config):
+                config = checkpoints.untie(out_dir / "final", base)
+            checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
+        fabric.barrier()
 
 
 def _plan(stage: str, objective: Objective, arguments: dict[str, Any]) -> Any:
@@ -64,12 +84,16 @@ def _plan(stage: str, objective: Objective, arguments: dict[str, Any]) -> Any:
     settings = {
         "model": config.name,
         "train": {k: v for k, v in vars(train).items() if k not in ("save_interval", "log_interval")},
-        "data": objective.settings,
+        "data": objective.settings | schedule.settings_of(arguments["data"]),
         "optimizer": arguments["optimizer"],
         "seed": arguments["seed"],
         "precision": str(arguments["fabric"].strategy.precision.precision),
         "devices": arguments["devices"] * arguments["num_nodes"],
         "lora": {k: v for k, v in vars(config).items() if k.startswith("lora_")},
     }
-    inputs = {"records": objective.records, "base": arguments["checkpoint_dir"] / checkpoints.WEIGHTS}
+    inputs = {
+        **objective.inputs,
+        "records": objective.records,
+        "base": arguments["checkpoint_dir"] / checkpoints.WEIGHTS,
+    }
     return checkpoints.plan_of(stage, inputs, settings)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from litgpt_zh.instruct.batches import BatchPlan
 from litgpt_zh.instruct.encode import ASKED
@@ -103,6 +103,16 @@ class Collate:
         }
 
 
+class Shared(DistributedSampler):
+    """A `DistributedSampler` by type only; the batches come from the plan."""
+
+    def __init__(self) -> None:
+        """Nothing to share."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Fabric counts how often it iterates; which epoch it is, the plan is told."""
+
+
 class InstructionLoader(DataLoader):
     """A ``DataLoader`` of micro batches whose next epoch, and place in it, can be set.
 
@@ -115,5 +125,7 @@ class InstructionLoader(DataLoader):
             generator=torch.Generator(),  # iterating must not draw from the global stream that dropout draws from
             pin_memory=torch.cuda.is_available(),
         )  # fmt: skip
+        # what Fabric looks at before it gives each process a share of the batches: the plan has done so already
+        self.__dict__["sampler"] = Shared()
         # Fabric's wrapper copies attributes, not methods: as attributes these can be called on the wrapper too
         self.set_epoch, self.batches = plan.set_epoch, plan.batches

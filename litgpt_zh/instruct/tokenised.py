@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from litgpt.data import DataModule
 from litgpt.prompts import PromptStyle
 from litgpt.tokenizer import Tokenizer
 
 import litgpt_zh.configs  # noqa: F401  registers the model family
-from litgpt_zh import loops
-from litgpt_zh.instruct.batches import BatchPlan
+from litgpt_zh import loops, schedule
+from litgpt_zh.instruct.batches import BatchPlan, Part
 from litgpt_zh.instruct.dataset import InstructionLoader
 from litgpt_zh.instruct.writer import TOKENIZER
 from litgpt_zh.stage import Manifest, UserError, require_files
@@ -35,6 +35,10 @@ class TokenisedRecords(DataModule):
     """Gradients are clipped to this norm; 0 leaves them as they are."""
     min_lr: float = 0.0
     """Learning rate of the last step."""
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    """How the learning rate falls after the warm-up: ``cosine`` from there on; ``wsd`` stays at the top and falls at the end."""
+    decay_share: float = 0.2
+    """With ``wsd``: the share of the run, at its end, over which the rate falls in a straight line."""
     resume: bool = True
     """Go on from the newest step checkpoint in ``out_dir`` (litgpt's ``--resume`` wins where it exists)."""
     num_workers: int = 0
@@ -48,17 +52,24 @@ class TokenisedRecords(DataModule):
     train_dataset: Any = field(default=None, init=False, repr=False)
     test_dataset: Any = field(default=None, init=False, repr=False)
     _global_batch: int | None = field(default=None, init=False, repr=False)
+    _rank: tuple[int, int] = field(default=(0, 1), init=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__init__()
         for name, low in (("seed", 0), ("bucket", 1), ("max_norm", 0), ("min_lr", 0), ("num_workers", 0), ("keep", 1)):
             if getattr(self, name) < low:
                 raise UserError(f"data.{name}: {getattr(self, name)} is too small; use {low} or more")
+        schedule.check(self.schedule, self.decay_share)
 
     @property
     def folder(self) -> Path:
         """The folder of token ids."""
         raise NotImplementedError
+
+    @property
+    def folders(self) -> list[Path]:
+        """``folder``, and all others of its kind that are trained on."""
+        return [self.folder]
 
     @property
     def stage(self) -> str:
@@ -76,6 +87,11 @@ class TokenisedRecords(DataModule):
     first, sequences = 0, 1
     """Training records that come first, in their order, in epoch 0; sequences a record puts into a micro batch."""
 
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Of a mixture, see ``BatchPlan``."""
+        return ()
+
     def connect(
         self, tokenizer: Tokenizer | None = None, batch_size: int = 1, max_seq_length: int | None = None, **kwargs: Any
     ) -> None:
@@ -92,19 +108,29 @@ class TokenisedRecords(DataModule):
         self.tokenizer, self.batch_size = tokenizer, batch_size
         if max_seq_length is not None and max_seq_length > 0:
             self.require_room(max_seq_length, "train.max_seq_length is")
-        if tokenizer is not None and _vocabulary(tokenizer.processor) != _vocabulary(files.load(self._folder())):
-            raise UserError(
-                f"{self.folder}: made with another tokenizer than the checkpoint's; "
-                f"run `litgpt-zh {self.stage}` again with --tokenizer_dir <checkpoint_dir>"
-            )
+        for folder in map(self._checked, self.folders):
+            if tokenizer is not None and vocabulary(tokenizer.processor) != vocabulary(files.load(folder)):
+                raise UserError(
+                    f"{folder}: made with another tokenizer than the checkpoint's; "
+                    f"run `litgpt-zh {self.stage}` again with --tokenizer_dir <checkpoint_dir>"
+                )
 
-    def global_batch(self, size: int) -> None:
+    def global_batch(self, size: int, rank: int = 0, world: int = 1) -> None:
         """Records an optimizer step sees; without this call, litgpt's stock loops see micro batches only.
 
         Args:
-            size: a positive number; need not be a multiple of the micro batch.
+            size: of all processes together; a positive number, need not be a multiple of the micro batch.
+            rank: number of this process.
+            world: processes that share each global batch.
+
+        Raises:
+            UserError: some process would get nothing.
         """
-        self._global_batch = size
+        if size < world:
+            raise UserError(
+                f"train.global_batch_size: {size} records for {world} devices; give each of them one at least"
+            )
+        self._global_batch, self._rank = size, (rank, world)
 
     def prepare_data(self) -> None:
         """Check that every file is whole (once a machine).
@@ -112,18 +138,18 @@ class TokenisedRecords(DataModule):
         Raises:
             UserError: a file is missing or has another size than was written.
         """
-        folder = self._folder()
-        for name, made in Manifest.read(folder).outputs.items():
-            size = (folder / name).stat().st_size if (folder / name).is_file() else 0
-            if size != made["bytes"]:
-                raise UserError(
-                    f"{folder / name}: {size:,} bytes, {made['bytes']:,} were written; "
-                    f"copy it again, or delete {folder} and run `litgpt-zh {self.stage}` again"
-                )
+        for folder in map(self._checked, self.folders):
+            for name, made in Manifest.read(folder).outputs.items():
+                size = (folder / name).stat().st_size if (folder / name).is_file() else 0
+                if size != made["bytes"]:
+                    raise UserError(
+                        f"{folder / name}: {size:,} bytes, {made['bytes']:,} were written; "
+                        f"copy it again, or delete {folder} and run `litgpt-zh {self.stage}` again"
+                    )
 
     def setup(self, stage: str = "") -> None:
         """Map both sides into memory; nothing is read yet."""
-        folder = self._folder()
+        folder = self._checked(self.folder)
         processor = self.tokenizer.processor if self.tokenizer else files.load(folder)
         self.train_dataset = self.open(folder, "train", processor)
         self.test_dataset = self.open(folder, "val", processor)
@@ -144,6 +170,7 @@ class TokenisedRecords(DataModule):
         return BatchPlan(
             records.lengths, global_batch=self._global_batch or self.batch_size, micro_batch=self.batch_size,
             bucket=self.bucket, seed=self.seed, fixed=fixed, first=0 if fixed else self.first,
+            parts=() if fixed else self.parts, rank=(0, 1) if fixed else self._rank,
         )  # fmt: skip
 
     def batches(self, epoch: int) -> list[list[list[int]]]:
@@ -169,25 +196,26 @@ class TokenisedRecords(DataModule):
         Raises:
             UserError: names both.
         """
-        if (longest := Manifest.read(self._folder()).counts["longest"]) > size:
-            raise UserError(
-                f"{self.folder}: the longest record has {longest} tokens, {what} {size}; "
-                f"run `litgpt-zh {self.stage}` again with --block_size {size}"
-            )
+        for folder in map(self._checked, self.folders):
+            if (longest := Manifest.read(folder).counts["longest"]) > size:
+                raise UserError(
+                    f"{folder}: the longest record has {longest} tokens, {what} {size}; "
+                    f"run `litgpt-zh {self.stage}` again with --block_size {size}"
+                )
 
-    def _folder(self) -> Path:
-        """``folder``, known to be a finished folder of our stage.
+    def _checked(self, folder: Path) -> Path:
+        """A folder, known to be a finished one of our stage.
 
         Raises:
             UserError: it is not.
         """
-        folder = Path(self.folder)
+        folder = Path(folder)
         if (stage := Manifest.read(folder).stage) != self.stage:
             raise UserError(f"{folder}: a folder of stage {stage}; give one made by `litgpt-zh {self.stage}`")
         require_files(folder, (TOKENIZER,), made_by=f"litgpt-zh {self.stage}")
         return folder
 
 
-def _vocabulary(processor: Any) -> str | None:
+def vocabulary(processor: Any) -> str | None:
     """A hash of the vocabulary; None for a tokenizer that is not of `tokenizers` (sentencepiece)."""
     return files.vocabulary_hash(processor) if hasattr(processor, "get_vocab") else None

@@ -114,19 +114,19 @@ class Preference(TokenisedRecords):
         """Sequences a record puts into a micro batch."""
         return self.train_dataset.sides
 
-    def global_batch(self, size: int) -> None:
+    def global_batch(self, size: int, rank: int = 0, world: int = 1) -> None:
         """See ``TokenisedRecords.global_batch``.
 
         Raises:
             UserError: too few answers for KTO.
         """
-        answers = 2 if _form(self._folder()) == "pairs" else 1
+        answers = 2 if _form(self._checked(self.folder)) == "pairs" else 1
         if LOSSES[self.loss].labels and size * answers < LEAST:
             raise UserError(
                 f"train.global_batch_size: {size * answers} answers a step; loss {self.loss} estimates how far the model has "
                 f"moved from those of a step and needs {LEAST}: use {LEAST // answers} or more"
             )
-        super().global_batch(size)
+        super().global_batch(size, rank, world)
 
     def open(self, folder: Path, side: str, processor: Any) -> PairRecords:
         """

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path  # noqa: F401  jsonargparse reads the annotations of inherited fields from here
 from types import ModuleType
-from typing import Any, Literal  # noqa: F401  the same
+from typing import Any, Literal
 
+from litgpt_zh import schedule
 from litgpt_zh.stage import Manifest, UserError
 from litgpt_zh.tokens.data import PackedTokens
 
@@ -24,6 +25,14 @@ class Pretraining(PackedTokens):
     """Stories that stand behind their request: learn the story, not the request."""
     keep: int = 2
     """How many of the newest step checkpoints stay on disk."""
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    """How the learning rate falls after the warm-up: ``cosine`` from there on; ``wsd`` stays at the top and falls at the end."""
+    decay_share: float = 0.2
+    """With ``wsd``: the share of the run, at its end, over which the rate falls in a straight line."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        schedule.check(self.schedule, self.decay_share)
 
     def require_vocabulary(self, entries: int) -> None:
         """Refuse a model that has no row for every token id.

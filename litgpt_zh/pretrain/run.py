@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torchmetrics.aggregation import RunningMean
 
-from litgpt_zh import checkpoints, configs, prompts, runlog
+from litgpt_zh import checkpoints, configs, prompts, ranks, runlog, schedule
 from litgpt_zh.loops import swapped
 from litgpt_zh.preflight import preflight
 from litgpt_zh.pretrain.loss import cross_entropy, loss_without_requests
 from litgpt_zh.sampling import continue_greedily, unwrap
-from litgpt_zh.stage import UserError, exclusive, progress
+from litgpt_zh.stage import UserError, progress
 
 if TYPE_CHECKING:
     from litgpt_zh.pretrain.data import Pretraining
@@ -36,26 +36,69 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
     out_dir, config = arguments["out_dir"], arguments["config"]
     _check(arguments)
     data.require_vocabulary(config.padded_vocab_size)
-    plan = _plan(data, arguments)
-    with exclusive(out_dir):
-        if checkpoints.claim(out_dir, plan, resume=arguments["resume"]):
-            print(f"{out_dir}/final: already finished with these settings; nothing to do")
+    plan, fabric = _plan(data, arguments), arguments["fabric"]
+    with ranks.one_run(fabric, out_dir):
+        if ranks.by_the_first(fabric, lambda: checkpoints.claim(out_dir, plan, resume=arguments["resume"])):
+            fabric.print(f"{out_dir}/final: already finished with these settings; nothing to do")
             return
+        _choose_start(arguments)
         started = time.perf_counter()
-        loss = loss_for(data, arguments["tokenizer"], arguments["fabric"].device)
+        loss = loss_for(data, arguments["tokenizer"], fabric.device)
         watch = Watch(data, arguments, loss)
         parts = swapped(
             module,
             fit=functools.partial(watch.fit, module.fit),
             chunked_cross_entropy=loss,
-            RunningMean=functools.partial(RunningMean, nan_strategy="disable"),
+            get_lr=watch.rate,
+            RunningMean=functools.partial(MeanOfAll, fabric),
+            validate=functools.partial(validate, loss),
             save_checkpoint=functools.partial(_save, module.save_checkpoint, out_dir, data.keep),
             find_resume_path=checkpoints.find_resume_path,
         )
-        with parts, runlog.diverging(out_dir):
+        with parts, runlog.diverging(out_dir, ranks.is_first(fabric)):
             main(**arguments)
         counts = {"steps": watch.state["step_count"], "micro_batches": watch.state["iter_num"]}
-        checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
+        if ranks.is_first(fabric):
+            checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
+        fabric.barrier()
+
+
+class MeanOfAll(RunningMean):
+    """torchmetrics' ``RunningMean`` without its two device syncs an update, and over all processes when it is read."""
+
+    def __init__(self, fabric: Any, window: int, **options: Any) -> None:
+        super().__init__(window, nan_strategy="disable", **options)
+        self._fabric = [fabric]  # in a list: torchmetrics takes what is a module for a part of itself
+
+    def compute(self) -> torch.Tensor:
+        mean, fabric = super().compute(), self._fabric[0]
+        return ranks.summed(fabric, mean) / fabric.world_size
+
+
+@torch.no_grad()
+def validate(
+    loss: Callable[..., torch.Tensor],
+    fabric: Any,
+    model: Any,
+    val_dataloader: Any,
+    max_iters: int,
+    verbose: bool = True,
+) -> torch.Tensor:
+    """Takes the place of litgpt's function of that name: every row counts once, on whatever process it is.
+
+    Returns:
+        A scalar, nats per token: the mean over the rows of ``max_iters`` batches a process.
+    """
+    fabric.print("Validating ...") if verbose else None
+    model.eval()
+    length = model.max_seq_length
+    sums = torch.zeros(2, dtype=torch.float64, device=fabric.device)
+    for _, rows in zip(range(max_iters), val_dataloader, strict=False):
+        mean = loss(model(rows[:, :length].contiguous().long()), rows[:, 1 : length + 1].contiguous().long())
+        sums += torch.stack([mean.double() * rows.size(0), mean.new_tensor(rows.size(0)).double()])
+    sums = ranks.summed(fabric, sums)
+    model.train()
+    return (sums[0] / sums[1]).float()
 
 
 def loss_for(data: Pretraining, tokenizer: Any, device: torch.device) -> Callable[..., torch.Tensor]:
@@ -83,6 +126,14 @@ def _check(arguments: dict[str, Any]) -> None:
         fabric.print("no C++ compiler found: training without torch.compile (slower; install g++ or clang)")
 
 
+def _choose_start(arguments: dict[str, Any]) -> None:
+    """litgpt refuses ``resume`` beside ``initial_checkpoint_dir``: give it the one that counts now."""
+    if arguments["initial_checkpoint_dir"] is not None and arguments["resume"]:
+        arguments["resume"] = checkpoints.find_resume_path(arguments["resume"], arguments["out_dir"]) or False
+        if arguments["resume"]:
+            arguments["initial_checkpoint_dir"] = None
+
+
 def _has_compiler() -> bool:
     return any(shutil.which(name) for name in ("g++", "clang++", "c++"))
 
@@ -103,6 +154,7 @@ def _plan(data: Pretraining, arguments: dict[str, Any]) -> Any:
         "devices": arguments["devices"] * arguments["num_nodes"],
         "data_seed": data.seed,
         "mask_requests": data.mask_requests,
+        **schedule.settings_of(data),
     } | data.order_settings()
     return checkpoints.plan_of("pretrain", inputs, settings)
 
@@ -115,9 +167,10 @@ def _save(
     if folder.name == "final":
         original(fabric, {"model": state["model"]}, tokenizer_dir, file)
         return
-    with checkpoints.appearing(folder) as pending:
+    with checkpoints.appearing_for_all(fabric, folder) as pending:
         original(fabric, state, tokenizer_dir, pending / file.name)
-    checkpoints.keep_newest(out_dir, keep)
+    if ranks.is_first(fabric):
+        checkpoints.keep_newest(out_dir, keep)
 
 
 class Watch:
@@ -140,25 +193,49 @@ class Watch:
             )
         for line in self.data.told(self.total * train.micro_batch_size * fabric.world_size):
             fabric.print(line)
-        self.log = runlog.RunLog(call["out_dir"], self.state["iter_num"])
-        fabric.loggers.append(self.log)
+        self.accumulation, steps = accumulation, self.total // accumulation
+        if train.lr_warmup_steps and train.lr_warmup_steps >= steps:
+            warmup = schedule.fitted_warmup(train.lr_warmup_steps, steps)
+            fabric.print(f"lr_warmup_steps {train.lr_warmup_steps} -> {warmup}: the run has {steps} steps")
+        self.first = ranks.is_first(fabric)
+        if self.first:
+            self.log = runlog.RunLog(call["out_dir"], self.state["iter_num"])
+            fabric.loggers.append(self.log)
         self.shown = {line["share"] for line in runlog.read(call["out_dir"] / "samples.jsonl")}
         self._preflight(call, tokens, accumulation)
         self.bar = progress(
-            self.total * tokens, desc="pretrain", unit=" tokens", initial=self.state["iter_num"] * tokens
+            self.total * tokens,
+            desc="pretrain",
+            unit=" tokens",
+            initial=self.state["iter_num"] * tokens,
+            disable=not self.first,
         )  # rate and time left in tokens
         self.tokens = tokens
         call["train_dataloader"] = _Passing(call["train_dataloader"], self)
+        begun, started = self.state["iter_num"], time.perf_counter()
         original(**call)
+        seconds = time.perf_counter() - started
         self.at(self.state["iter_num"])
         self.bar.close()
+        done = (self.state["iter_num"] - begun) * tokens * fabric.world_size
+        fabric.print(
+            f"pretrain: {done:,} tokens in {seconds:,.1f} s, validation and samples included: {done / seconds:,.0f} tokens/s "
+            "(litgpt's Tok/sec below divides by the time of day)"
+        )
+
+    def rate(self, learning_rate: float, it: int, warmup_iters: int, max_iters: int, min_lr: float) -> float:
+        """Takes the place of litgpt's ``get_lr``: one rate for all micro batches of a step, and the first step learns."""
+        step, steps = it // self.accumulation, max_iters // self.accumulation
+        warmup = schedule.fitted_warmup(-(-warmup_iters // self.accumulation), steps)
+        return schedule.learning_rate(step, learning_rate, warmup, steps, min_lr, schedule.share_of(self.data))
 
     def at(self, iteration: int) -> None:
         """Called before each micro batch, with the number already done."""
         self.bar.n = iteration * self.tokens
         self.bar.update(0)
         for share in TIMELINE:
-            if iteration == round(share * self.total) and share not in self.shown and self.data.sample_prompt:
+            due = iteration == round(share * self.total) and share not in self.shown
+            if due and self.first and self.data.sample_prompt:
                 self.shown.add(share)
                 self._sample(iteration, share)
 

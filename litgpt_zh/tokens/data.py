@@ -17,7 +17,7 @@ from litgpt_zh.tokens import mixing
 from litgpt_zh.tokens.order import SEED
 
 if TYPE_CHECKING:
-    from litgpt_zh.tokens.loader import RowLoader
+    from litgpt_zh.tokens.loader import RowLoader, Rows
 
 loops.install()
 
@@ -106,7 +106,7 @@ class PackedTokens(DataModule):
         folders, stages = mixing.stages_of(self.tokens_dir, self.mix, self.stages)
         width = _settings(self.tokens_dir)["block_size"] + 1
         self.train_rows = Rows(*_files(folders, "train", width), width)
-        self.val_rows = Rows(*_files([Path(self.val_dir or self.tokens_dir)], "val", width), width)
+        self.val_rows = rows_of(Path(self.val_dir or self.tokens_dir), "val")
         self.stream = mixing.stream(folders, stages, width, self.seed, self.order)
 
     def train_dataloader(self) -> RowLoader:
@@ -157,3 +157,11 @@ def _files(folders: list[Path], split: str, width: int) -> tuple[list[Path], lis
         paths += [folder / name for name in names]
         counts += [outputs[name]["bytes"] // (2 * width) for name in names]
     return paths, counts
+
+
+def rows_of(folder: Path, split: str) -> Rows:
+    """The rows of one side of a tokens folder, mapped into memory."""
+    from litgpt_zh.tokens.loader import Rows
+
+    width = _settings(folder)["block_size"] + 1
+    return Rows(*_files([folder], split, width), width)

@@ -1,0 +1,50 @@
+"""The benchmarks of training run to the end at a toy size, and their arithmetic is right."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+@pytest.mark.slow
+def test_the_gpu_ladder_at_a_toy_size() -> None:
+    argv = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--toy"]
+    done = subprocess.run(argv, capture_output=True, text=True, env=ENVIRONMENT, timeout=900)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    for name in ("stock_default_micro_4", "and_one_cross_entropy", "ours_micro_32"):
+        assert f"{name}_tokens_per_second: " in done.stdout and f"{name}_mfu: " in done.stdout
+    assert "sampling_batch_4_tokens_per_second: " in done.stdout and '{"missed": []}' in done.stdout
+
+
+def test_the_cost_of_a_token_by_hand() -> None:
+    """44.32M parameters: 266 MFLOP, and 12 layers x 512 x 512 x 6 = 19 for attention."""
+    from gpu import flops_per_token
+
+    assert flops_per_token("zh-tinystories-44m", 512) / 1e6 == pytest.approx(6 * 44.32 + 18.87, abs=0.5)
+
+
+def test_where_a_curve_crosses_a_level() -> None:
+    from learning import crossing
+
+    points = {0.5: 1.0, 0.6: 0.9, 0.7: 0.8}
+    assert crossing(points, 0.9) == pytest.approx(0.6)
+    assert 0.5 < crossing(points, 0.95) < 0.55  # straight over the logarithm
+    assert crossing(points, 0.7) > 0.7 and crossing(points, 1.1) < 0.5  # beyond the ends
+    assert crossing({0.5: 1.0, 0.7: 1.0}, 0.9) == float("inf")
+
+
+def test_lora_share_counts_a_tied_matrix_once(base: Path) -> None:
+    from lora import lora_settings, trainable_share
+
+    # 2 layers of width 32, MLP 64, q k v fused: per rank (32 + 64) of q and v, see litgpt.lora
+    share = trainable_share(base, lora_settings(4, 8, "qv"))
+    matrices = 480 * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 64) + 5 * 32
+    assert share == pytest.approx(2 * 4 * (2 * 32 + 2 * 32) / matrices)
