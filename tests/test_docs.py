@@ -65,7 +65,8 @@ def test_every_page_is_in_the_course_and_on_the_site() -> None:
     seen, new = set(), {ROOT / "docs/index.md"}
     while new:
         seen |= new
-        new = {(p.parent / link.split("#")[0]).resolve() for p in new for link in links(p) if link[0] != "#"} - seen
+        linked = {(p.parent / link.split("#")[0]).resolve() for p in new for link in links(p) if link[0] != "#"}
+        new = {page for page in linked if page.suffix == ".md"} - seen
     assert [page.name for page in DOCS if page not in seen] == []
 
 
