@@ -226,7 +226,7 @@ def test_refusals(corpus: Path, tmp_path: Path, changes: dict, message: str) -> 
 
 def test_broken_line_is_named(tmp_path: Path) -> None:
     (tmp_path / "train-00000.jsonl").write_text('{"text": "好"}\n{"text": 3}\n', encoding="utf-8")
-    with pytest.raises(UserError, match=r"train-00000\.jsonl: .* at byte 16"):
+    with pytest.raises(UserError, match=r"train-00000\.jsonl:2: no text"):
         list(records(tmp_path / "train-00000.jsonl"))
     with pytest.raises(UserError, match=r"tokenizer\.json: no such file"):
         files.load(tmp_path)
