@@ -356,6 +356,20 @@ def test_processes_share_each_batch() -> None:
     assert whole == [n for pair in zip(*shares, strict=True) for batch in pair for n in batch]
 
 
+def test_more_files_than_may_be_open(tmp_path: Path) -> None:
+    """macOS allows 256 at first, and a corpus of 4 million stories has more files of rows than the 1,024 of Linux."""
+    code = (
+        "import resource, sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from litgpt_zh.tokens.loader import Rows\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "paths = [Path(sys.argv[1]) / f'train-{n:05d}.bin' for n in range(100)]\n"
+        "for n, path in enumerate(paths): np.full((1, 3), n, '<u2').tofile(path)\n"
+        "assert Rows(paths, [1] * 100, 3)[np.arange(100)].sum() == 3 * sum(range(100))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
 def test_hyperparameters_can_be_copied(module) -> None:
     data = module()
     data.train_dataloader()

@@ -135,10 +135,11 @@ def find(folder: Path, threshold: float, workers: int) -> Found:
     bands = [_Band(folder, band, threshold - _MARGIN) for band in range(near.BANDS)]
     codes, estimates, met, left_out = np.empty(0, np.int64), np.empty(0, np.float32), 0, 0
     with progress(near.BANDS, desc="corpus: near-duplicates", unit="band") as bar:
-        for more, looks, some, missed in in_order(_search, bands, workers, stage="corpus"):
+        searched = in_order(_search, bands, workers, stage="corpus")
+        for n, (more, looks, some, missed) in enumerate(searched, 1):
             codes, estimates = np.concatenate([codes, more]), np.concatenate([estimates, looks])
             met, left_out = met + some, left_out + missed
-            if len(codes) > 2 * _PARTNERS * count or bar.n == near.BANDS - 1:
+            if len(codes) > 2 * _PARTNERS * count or n == near.BANDS:
                 chosen, missed = strongest(codes, estimates, count, _PARTNERS)
                 left_out += missed
                 codes, estimates = codes[chosen], estimates[chosen]
@@ -217,7 +218,6 @@ def write(folder: Path, stories: Stories, chosen: Plan) -> dict[str, int]:
             splits["val" if chosen.val[index] else "train"].write(line)
             bar.update()
     for shards in splits.values():
-        shards.flush()
         shards.close()
     return {split: shards.records for split, shards in splits.items()}
 
