@@ -301,6 +301,8 @@ def test_everything_alike(tmp_path: Path) -> None:
         corpus(put(tmp_path, texts), tmp_path / "out", near="keep")
     with pytest.raises(UserError, match="near_threshold"):
         corpus(put(tmp_path, texts), tmp_path / "out", near_threshold=0.2)
+    with pytest.raises(UserError, match="does nothing with --near off"):
+        corpus(put(tmp_path, texts), tmp_path / "out", near="off", near_threshold=0.7)
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 

@@ -236,6 +236,7 @@ def test_refusals(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     out = tmp_path / "out"
     for changes, message in (
         ({"prompt_share": 1.5}, "prompt_share"),
+        ({"prompt_fields": {"summary": 0.5}}, "does nothing without prompt_share"),
         ({"tokenizer_dir": tmp_path}, r"tokenizer\.json: no such file"),
         ({"corpus_dir": tmp_path}, "litgpt-zh corpus"),
     ):
@@ -354,20 +355,6 @@ def test_processes_share_each_batch() -> None:
         shares.append(list(batches))
         assert len(list(ordered)) == len(ordered) == 26
     assert whole == [n for pair in zip(*shares, strict=True) for batch in pair for n in batch]
-
-
-def test_more_files_than_may_be_open(tmp_path: Path) -> None:
-    """macOS allows 256 at first, and a corpus of 4 million stories has more files of rows than the 1,024 of Linux."""
-    code = (
-        "import resource, sys, numpy as np\n"
-        "from pathlib import Path\n"
-        "from litgpt_zh.tokens.loader import Rows\n"
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
-        "paths = [Path(sys.argv[1]) / f'train-{n:05d}.bin' for n in range(100)]\n"
-        "for n, path in enumerate(paths): np.full((1, 3), n, '<u2').tofile(path)\n"
-        "assert Rows(paths, [1] * 100, 3)[np.arange(100)].sum() == 3 * sum(range(100))\n"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
 
 def test_hyperparameters_can_be_copied(module) -> None:
