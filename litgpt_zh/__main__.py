@@ -99,12 +99,16 @@ def version() -> str:
 def _run_ours(command: str, arguments: list[str]) -> None:
     from jsonargparse import CLI, set_parsing_settings
 
+    from litgpt_zh.arguments import Parser
+
     module, name = OURS[command][0].split(":")
     function = getattr(importlib.import_module(module), name)
     arguments = _named(arguments, list(inspect.signature(function).parameters))
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     about = (inspect.getdoc(function) or "").partition("\nArgs:")[0]  # jsonargparse by itself shows its first line
-    CLI(function, args=arguments, prog=f"litgpt-zh {command}", description=about, as_positional=False)
+    CLI(
+        function, args=arguments, parser_class=Parser, prog=f"litgpt-zh {command}", description=about, as_positional=False
+    )  # fmt: skip
 
 
 def _named(arguments: list[str], names: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from litgpt_zh.corpus import near, shards, thin
 from litgpt_zh.corpus.clean import content
@@ -216,6 +217,14 @@ def test_a_crowd_is_still_one_cluster(tmp_path: Path, monkeypatch: pytest.Monkey
     assert counts["near"]["pairs left out of crowded bands"] > 1000
 
 
+def test_a_progress_bar_that_is_off_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(9)
+    source = put(tmp_path, STORIES[:20] + [edited(STORIES[0], 0.02, rng) for _ in range(20)])
+    shown = corpus(source, tmp_path / "shown")
+    monkeypatch.setattr(thin, "progress", lambda *_, **__: tqdm(disable=True))  # as with TQDM_DISABLE=1
+    assert corpus(source, tmp_path / "off").counts == shown.counts
+
+
 def test_which_one_stays(tmp_path: Path) -> None:
     longer = STORIES[0] + "大家都笑了。"
     source = put(tmp_path, [STORIES[0], longer, *STORIES[1:9]])
@@ -292,6 +301,8 @@ def test_everything_alike(tmp_path: Path) -> None:
         corpus(put(tmp_path, texts), tmp_path / "out", near="keep")
     with pytest.raises(UserError, match="near_threshold"):
         corpus(put(tmp_path, texts), tmp_path / "out", near_threshold=0.2)
+    with pytest.raises(UserError, match="does nothing with --near off"):
+        corpus(put(tmp_path, texts), tmp_path / "out", near="off", near_threshold=0.7)
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 

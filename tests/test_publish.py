@@ -66,7 +66,7 @@ def test_no_licence_no_card(folder: Path) -> None:
     card = folder / "README.md"
     card.write_text(card.read_text("utf-8").replace("license: apache-2.0\n", ""), encoding="utf-8")
     assert "license: apache-2.0" in refused(folder)
-    card.write_text("# no front matter\n")
+    card.write_bytes("# 没有许可\n".encode("gbk"))
     assert "does not open with YAML" in refused(folder)
     card.unlink()
     assert "no README.md" in refused(folder)
@@ -102,6 +102,8 @@ def test_a_folder_that_was_changed_or_is_no_export(folder: Path, tmp_path: Path)
     config.write_text(config.read_text("utf-8").replace("{", '{"auto_map": {},', 1), encoding="utf-8")
     said = refused(folder)
     assert "config.json is not the file that was exported" in said and "auto_map" in said
+    config.write_text("{", encoding="utf-8")
+    assert "config.json is no JSON" in refused(folder)
     assert "no manifest.json of litgpt-zh export" in refused(tmp_path / "final")
     assert "no such folder" in refused(tmp_path / "nowhere")
 

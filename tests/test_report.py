@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from litgpt_zh.corpus.clean import RULES
+from litgpt_zh.corpus.prepare import LOST
+from litgpt_zh.corpus.stage import DUPLICATE
+from litgpt_zh.corpus.thin import NEAR_DUPLICATE
 from litgpt_zh.evaluate.page import highlighted
+from litgpt_zh.report.cleaning import cleaning
 from litgpt_zh.report.stage import report
 from litgpt_zh.stage import UserError
 
@@ -246,6 +251,12 @@ def test_cleaning_is_shown_with_examples(tmp_path):
     counts |= {"changed": {}, "dropped": {}}
     _json(tmp_path / "corpus" / "manifest.json", _manifest("corpus", {"source": ["x"]}, counts, 1.0))
     assert "清洗了什么" not in report(tmp_path, language="zh").read_text(encoding="utf-8")
+
+
+def test_every_rule_and_reason_of_the_corpus_has_a_chinese_name():
+    reasons = [*RULES, DUPLICATE, NEAR_DUPLICATE, LOST]
+    rows = cleaning({"dropped": dict.fromkeys(reasons, 1)}, "zh")
+    assert len(rows) == len(reasons) and not {row["name"] for row in rows} & set(reasons)
 
 
 def test_real_data_has_no_synthetic_notice(tmp_path):

@@ -352,6 +352,18 @@ def test_raw_requests_are_refused_as_json(served: Served, how: dict[str, Any], s
     assert post(served, BODY)[0] == 200  # and the server goes on
 
 
+def test_a_page_elsewhere_that_took_this_address_is_refused(served: Served, own: Loaded) -> None:
+    for host, status in (
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example:80", 403),
+        ("LOCALHOST:1", 200),
+        ("[::1]", 200),
+    ):
+        assert post(served, BODY, Host=host)[0] == status, host
+    with serving(own, key="k") as locked:  # there the key decides: a proxy in front has a name of its own
+        assert post(locked, BODY, Host="stories.example", Authorization="Bearer k")[0] == 200
+
+
 def test_a_body_in_chunks_is_measured_too(served: Served) -> None:
     line = http.client.HTTPConnection(served.root.removeprefix("http://"), timeout=30)
     line.putrequest("POST", "/v1/completions")

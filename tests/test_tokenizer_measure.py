@@ -92,7 +92,7 @@ def test_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert short["characters"] == 6  # whole texts
 
 
-def test_refusals(tmp_path: Path) -> None:
+def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="no such file"):
         measure_tokenizer(tmp_path, "world")
     with pytest.raises(UserError, match="unknown model name 'zh-tinystories-3m'; did you mean"):
@@ -100,6 +100,9 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "text.jsonl").write_text('{"a": 1}\n', encoding="utf-8")
     with pytest.raises(UserError, match="no text could be read"):
         measure_tokenizer(SHIPPED, str(tmp_path / "text.jsonl"))
+    (tmp_path / "some.jsonl").write_text('{"a": 1}\n{"text": "小兔子"}\n{"b": 1}\n', encoding="utf-8")
+    measure_tokenizer(SHIPPED, str(tmp_path / "some.jsonl"))
+    assert "left out: no text field 2\n" in capsys.readouterr().out
     with pytest.raises(UserError, match="no such file or folder"):
         measure_tokenizer(SHIPPED, str(tmp_path / "nothing"))
 

@@ -236,6 +236,7 @@ def test_refusals(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     out = tmp_path / "out"
     for changes, message in (
         ({"prompt_share": 1.5}, "prompt_share"),
+        ({"prompt_fields": {"summary": 0.5}}, "does nothing without prompt_share"),
         ({"tokenizer_dir": tmp_path}, r"tokenizer\.json: no such file"),
         ({"corpus_dir": tmp_path}, "litgpt-zh corpus"),
     ):

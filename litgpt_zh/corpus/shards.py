@@ -54,7 +54,8 @@ class Shards:
         return {"records": self.records, "size": self._file.tell()}
 
     def close(self) -> None:
-        if self._file is not None:
+        if self._file is not None and not self._file.closed:
+            self.flush()
             self._file.close()
 
 

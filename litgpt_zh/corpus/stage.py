@@ -18,7 +18,7 @@ from litgpt_zh.corpus.prepare import Done, Job, batches, blocks
 from litgpt_zh.corpus.readers import Bad, files, read
 from litgpt_zh.corpus.shards import Seen
 from litgpt_zh.corpus.staged import STAGED, Staged, Stories
-from litgpt_zh.corpus.thin import NEAR_DUPLICATE, Division, Near, divide, told
+from litgpt_zh.corpus.thin import NEAR_DUPLICATE, THRESHOLD, Division, Near, divide, told
 from litgpt_zh.pool import in_order
 from litgpt_zh.stage import Manifest, UserError, Workspace, discard, file_hash, open_stage, progress, write_text
 
@@ -45,7 +45,7 @@ def corpus(
     simplified: bool = False,
     skip: list[str] | None = None,
     near: Near = "first",
-    near_threshold: float = 0.5,
+    near_threshold: float = THRESHOLD,
     max_bad: int | None = None,
     workers: int = 0,
     overwrite: bool = False,

@@ -23,7 +23,8 @@ from litgpt_zh.stage import UserError, progress
 
 Near = Literal["first", "longest", "keep", "off"]
 NEAR_DUPLICATE = "near-duplicate"
-THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+THRESHOLD = 0.5
+THRESHOLDS = (THRESHOLD, 0.6, 0.7, 0.8, 0.9)
 _MARGIN = 0.13
 """Three standard deviations of an estimate: a pair that looks this much below the threshold is compared all the same."""
 _USUAL, _SAMPLE = 0.05, 20_000
@@ -37,7 +38,7 @@ class Division:
     """What to do with near-duplicates, which stories are that, and the share of places that goes to validation.
 
     Raises:
-        UserError: a threshold that the bands cannot serve.
+        UserError: a threshold that the bands cannot serve, or one where nothing is compared.
     """
 
     near: Near
@@ -47,7 +48,11 @@ class Division:
     def __post_init__(self) -> None:
         if not 0.4 <= self.near_threshold <= 1:
             raise UserError(
-                f"corpus: --near_threshold {self.near_threshold} is out of range, use 0.4 to 1, such as 0.5"
+                f"corpus: --near_threshold {self.near_threshold} is out of range, use 0.4 to 1, such as {THRESHOLD}"
+            )
+        if not self.signed and self.near_threshold != THRESHOLD:
+            raise UserError(
+                "corpus: --near_threshold does nothing with --near off, which compares no stories; leave it out"
             )
 
     @property
@@ -135,10 +140,11 @@ def find(folder: Path, threshold: float, workers: int) -> Found:
     bands = [_Band(folder, band, threshold - _MARGIN) for band in range(near.BANDS)]
     codes, estimates, met, left_out = np.empty(0, np.int64), np.empty(0, np.float32), 0, 0
     with progress(near.BANDS, desc="corpus: near-duplicates", unit="band") as bar:
-        for more, looks, some, missed in in_order(_search, bands, workers, stage="corpus"):
+        searched = in_order(_search, bands, workers, stage="corpus")
+        for n, (more, looks, some, missed) in enumerate(searched, 1):
             codes, estimates = np.concatenate([codes, more]), np.concatenate([estimates, looks])
             met, left_out = met + some, left_out + missed
-            if len(codes) > 2 * _PARTNERS * count or bar.n == near.BANDS - 1:
+            if len(codes) > 2 * _PARTNERS * count or n == near.BANDS:
                 chosen, missed = strongest(codes, estimates, count, _PARTNERS)
                 left_out += missed
                 codes, estimates = codes[chosen], estimates[chosen]
@@ -217,7 +223,6 @@ def write(folder: Path, stories: Stories, chosen: Plan) -> dict[str, int]:
             splits["val" if chosen.val[index] else "train"].write(line)
             bar.update()
     for shards in splits.values():
-        shards.flush()
         shards.close()
     return {split: shards.records for split, shards in splits.items()}
 

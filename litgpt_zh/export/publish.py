@@ -104,13 +104,20 @@ def check_folder(folder: Path) -> Iterator[str]:
             yield f"{name} is private by its name"
         else:
             yield from (f"{name} holds {what}" for what in _found(file, secrets))
-    if (folder / "config.json").is_file() and "auto_map" in json.loads((folder / "config.json").read_text("utf-8")):
-        yield "config.json has auto_map, which loads code"
+    yield from _check_config(folder / "config.json")
+
+
+def _check_config(file: Path) -> Iterator[str]:
+    try:
+        if file.is_file() and "auto_map" in json.loads(file.read_text("utf-8")):
+            yield f"{file.name} has auto_map, which loads code"
+    except ValueError:
+        yield f"{file.name} is no JSON"
 
 
 def front_matter(card: Path) -> dict[str, Any]:
     """The YAML at the head of a model card; empty where there is none."""
-    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     found = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
     try:
         settings = yaml.safe_load(found.group(1)) if found else None
@@ -182,7 +189,7 @@ def _notes(front: dict[str, Any]) -> Iterator[str]:
     yield say(f"模型的许可：{front['license']}", f"Licence of the model: {front['license']}")
     names = front.get("datasets") or []
     for name in [names] if isinstance(names, str) else names:
-        licence = DATA_LICENCES.get(name)
+        licence = DATA_LICENCES.get(str(name))
         told = licence or say("见它的页面", "see its page")
         yield say(
             f"数据集 {name} 的许可：{told}；发布之前自己读一遍，卡片里要写明来源",

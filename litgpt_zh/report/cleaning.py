@@ -12,7 +12,7 @@ _NAMES = {
     "links": "网址", "remarks": "翻译模型的客套话", "punctuation": "标点与全半角", "traditional characters": "繁体字",
     "endings": "没有写完的结尾", "empty": "空", "control pieces": "控制符", "refusals": "模型的拒答",
     "untranslated": "没有翻译的英文", "repetition": "反复重复", "too short": "太短", "too long": "太长",
-    "not Chinese": "不是中文", "duplicate": "重复的故事",
+    "not Chinese": "不是中文", "duplicate": "重复的故事", "near-duplicate": "近似重复的故事",
     "words, sentence or summary left out": "去掉了不再相符的词、句子、摘要",
 }  # fmt: skip
 """Rule or reason -> its name on the Chinese page; reasons of the readers keep theirs."""

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -23,6 +24,7 @@ from litgpt_zh.generate.request import Answer
 from litgpt_zh.serve import bodies, fields
 from litgpt_zh.serve.asking import requests
 from litgpt_zh.serve.bodies import Form
+from litgpt_zh.serve.command import KEY, is_loopback
 from litgpt_zh.serve.errors import ApiError, bad, broken, too_slow, unknown_model
 from litgpt_zh.serve.worker import Ticket, Worker
 
@@ -99,6 +101,8 @@ class Service:
             return _refusal(_logged())
 
     def _admit(self, http: web.Request) -> None:
+        if self._key is None:
+            _require_no_rebinding(http)
         if self._key is None or http.path in self.free:
             return
         scheme, _, shown = http.headers.get("Authorization", "").partition(" ")
@@ -198,6 +202,21 @@ class Service:
                 await asyncio.wait_for(response.write(bodies.event(told.body())), 1)
             response.force_close()
         return response
+
+
+def _require_no_rebinding(http: web.Request) -> None:
+    """Refuse what comes over loopback under another name: a page elsewhere whose name was turned to this machine after it
+    was loaded (DNS rebinding) counts as ours for the browser, and could do all that our page can.
+
+    Raises:
+        ApiError: the Host header names neither localhost nor a loopback address.
+    """
+    address = (http.transport.get_extra_info("sockname") if http.transport else None) or ("",)
+    name = urlsplit(f"//{http.headers.get('Host', 'localhost')}").hostname or ""
+    if is_loopback(address[0]) and not is_loopback(name):
+        raise ApiError(
+            403, f"asked as {name[:64]!r} without a key; ask as localhost, or start the server with {KEY} set"
+        )
 
 
 async def _whole(ticket: Ticket) -> list[Answer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -76,7 +77,8 @@ def measure_tokenizer(
     from litgpt_zh import configs
 
     configs.require_name(model)
-    texts = list(_limited(_texts(text), max_chars))
+    unread: Counter[str] = Counter()
+    texts = list(_limited(_texts(text, unread), max_chars))
     if not texts:
         raise UserError(f"{text}: no text could be read; try it with `litgpt-zh corpus`, which says why")
     rows = []
@@ -84,14 +86,20 @@ def measure_tokenizer(
         found = figures(tokenizer, texts)
         rows.append({"tokenizer": str(folder), **found, **embedding(model, found["entries"])})
     print(f"{text}: {len(texts):,} texts, {rows[0]['characters']:,} characters; parameters of {model}\n{table(rows)}")
+    if unread:
+        print(f"{text}: left out: " + ", ".join(f"{reason} {n:,}" for reason, n in unread.most_common()))
     return rows
 
 
-def _texts(source: list[str] | str) -> Iterator[str]:
+def _texts(source: list[str] | str, unread: Counter[str]) -> Iterator[str]:
     if source == WORLD:
         yield from world_texts()
-    else:
-        yield from (item.fields["text"] for item in readers.read(source) if isinstance(item, readers.Record))
+        return
+    for item in readers.read(source):
+        if isinstance(item, readers.Record):
+            yield item.fields["text"]
+        else:
+            unread[item.reason] += 1
 
 
 def world_texts() -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ class Rows(Dataset):
     def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
         """(B,) row numbers -> (B, T + 1) int64."""
         if not self._maps:  # opened where it is read: also in a worker that was spawned
+            _allow(len(self.paths))
             shapes = [(count, self.width) for count in self.counts]
             self._maps = [np.memmap(p, "<u2", "r", shape=s) for p, s in zip(self.paths, shapes, strict=True)]
         files = np.searchsorted(self.first, rows, side="right") - 1
@@ -44,6 +47,18 @@ class Rows(Dataset):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_maps": []}
+
+
+def _allow(files: int) -> None:
+    """Let this process have so many more files open, as far as the system goes: a mapped file stays open, a large corpus
+    has a thousand of them, and the limit is 256 on macOS, 1,024 on most Linux."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        wanted = soft + files
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+            )
 
 
 class _Batches(DistributedSampler):

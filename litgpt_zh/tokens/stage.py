@@ -69,6 +69,10 @@ def tokens(
     if block_size < 1 or not 0 <= prompt_share <= 1 or workers < 0:
         raise UserError("block_size must be at least 1, prompt_share lie in 0..1, workers be 0 or more")
     require_shares("prompt_fields", prompt_fields)
+    if prompt_fields and not prompt_share:
+        raise UserError(
+            "prompt_fields does nothing without prompt_share, the share of stories with a request; give both"
+        )
     tokenizer = files.load(tokenizer_dir)
     vocab_size = tokenizer.get_vocab_size()
     _require_fit(tokenizer_dir, tokenizer, prompt_share)
