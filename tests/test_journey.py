@@ -130,6 +130,7 @@ def test_stock_lora_runs_our_recipe_on_it(walk: Walk, tmp_path: Path) -> None:
         "precision": "32-true",
     }
     recipe["data"]["init_args"]["data_dir"] = str(walk.folder / "sft-data")
+    recipe["data"]["init_args"]["pretrain_dir"] = str(walk.folder / "tokens")
     recipe["train"] |= {"max_steps": 3, "global_batch_size": 8, "micro_batch_size": 8, "epochs": 1}
     (tmp_path / "lora.yaml").write_text(yaml.safe_dump(recipe))
     done = run("litgpt", "finetune_lora", "--config", str(tmp_path / "lora.yaml"))
