@@ -56,11 +56,11 @@ SEAM: dict[str, dict[str, str]] = {
 
 
 SHARDING = {PRETRAIN: "FSDPStrategy", FULL: "FSDPStrategy", LORA: "ModelParallelStrategy"}
-"""Module -> its strategy for several devices, in whose place every process gets the whole model (``ranks.Replicated``)."""
+"""Module -> its strategy for several devices; see ``replicate``."""
 
 
 def install() -> None:
-    """Wrap litgpt's three ``main`` functions and put DDP in the place of sharding; idempotent.
+    """Wrap litgpt's three ``main`` functions; idempotent.
 
     Raises:
         UserError: the installed litgpt lacks a part or has changed its parameters; the message names it.
@@ -72,7 +72,16 @@ def install() -> None:
         if not hasattr(module.main, "_litgpt_zh"):
             check(module)
             module.main = _dispatching(module)  # type: ignore[attr-defined]
-            setattr(module, SHARDING[module_name], Replicated)
+
+
+def replicate() -> None:
+    """From here on every process gets the whole model, where litgpt shards it; idempotent.
+
+    litgpt's ``setup`` chooses the strategy before ``main`` runs, so a data module with ``train_with`` calls this when it is
+    made. A process that makes none keeps litgpt's sharding.
+    """
+    for module_name, strategy in SHARDING.items():
+        setattr(sys.modules[module_name], strategy, Replicated)
 
 
 def check(module: ModuleType) -> None:

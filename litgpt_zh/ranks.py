@@ -18,7 +18,10 @@ T = TypeVar("T")
 
 
 class Replicated:
-    """Stands in for litgpt's sharding strategies (FSDP, tensor parallel): their call gives a ``DDPStrategy``."""
+    """Stands in for litgpt's sharding strategies (FSDP, tensor parallel): their call gives a ``DDPStrategy``.
+
+    A class, because litgpt asks ``isinstance(fabric.strategy, FSDPStrategy)`` too: the answer is no.
+    """
 
     def __new__(cls, **sharding: Any) -> Any:
         from lightning.fabric.strategies import DDPStrategy

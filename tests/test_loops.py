@@ -47,11 +47,25 @@ def test_a_part_with_other_parameters_is_named() -> None:
         loops.check(stand_in(get_lr=lambda step: step))
 
 
-def test_several_devices_get_the_whole_model_each() -> None:
-    from lightning.fabric.strategies import DDPStrategy
+def test_several_devices_get_the_whole_model_each_where_data_of_ours_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lightning.fabric import strategies
 
-    for name, strategy in loops.SHARDING.items():
-        assert isinstance(getattr(sys.modules[name], strategy)(auto_wrap_policy=None), DDPStrategy)
+    from litgpt_zh.instruct.data import Instructions
+    from litgpt_zh.pretrain.data import Pretraining
+    from litgpt_zh.tokens.data import PackedTokens
+
+    def chosen() -> list[type]:
+        return [getattr(sys.modules[name], strategy) for name, strategy in loops.SHARDING.items()]
+
+    for make in (Pretraining, Instructions):
+        for name, strategy in loops.SHARDING.items():
+            monkeypatch.setattr(sys.modules[name], strategy, getattr(strategies, strategy))
+        loops.install()
+        PackedTokens("tokens")  # runs litgpt's own loop
+        assert chosen() == [getattr(strategies, strategy) for strategy in loops.SHARDING.values()]
+        make("data")
+        assert all(isinstance(stand_in(auto_wrap_policy=None), strategies.DDPStrategy) for stand_in in chosen())
+        assert not any(isinstance(strategies.DDPStrategy(), stand_in) for stand_in in chosen())  # litgpt asks
     with pytest.raises(UserError, match=r"litgpt\.pretrain\.FSDPStrategy is gone"):
         loops.check(stand_in(FSDPStrategy=None))
 

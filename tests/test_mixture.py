@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -15,7 +16,7 @@ from trainings import BLOCK, finetune, losses, same_weights, stop_at
 from litgpt_zh import recipes, runlog
 from litgpt_zh.instruct.batches import BatchPlan, Part
 from litgpt_zh.instruct.data import Instructions
-from litgpt_zh.instruct.fit import epochs_advice, usual_epochs
+from litgpt_zh.instruct.fit import Supervised, epochs_advice, usual_epochs
 from litgpt_zh.instruct.forgetting import METRIC, Forgetting
 from litgpt_zh.instruct.stage import instructions
 from litgpt_zh.stage import Manifest, UserError
@@ -127,6 +128,11 @@ def test_mixtures_that_cannot_be_are_refused(home: Path, other: Path, base: Path
     assert long.settings["block_size"] == 256
     with pytest.raises(UserError, match="made for block_size 256, the model's is 128"):
         finetune(home, base, tmp_path / "c", monkeypatch, data=mixed(home, other, pretrain_dir=tmp_path / "long"))
+    torn = tmp_path / "torn"
+    shutil.copytree(home / "tokens", torn)
+    (torn / "train-00000.bin").write_bytes((torn / "train-00000.bin").read_bytes()[:-2])
+    with pytest.raises(UserError, match=r"train-00000\.bin: .* were written; copy it again"):
+        finetune(home, base, tmp_path / "d", monkeypatch, data=mixed(home, other, pretrain_dir=torn))
 
 
 # training ------------------------------------------------------------------------------------------------------------
@@ -136,8 +142,11 @@ def test_mixtures_that_cannot_be_are_refused(home: Path, other: Path, base: Path
 def test_a_stopped_mixture_ends_the_same_and_says_what_is_forgotten(
     home: Path, other: Path, base: Path, tmp_path: Path, monkeypatch, capsys, lora: bool
 ) -> None:
-    whole = finetune(home, base, tmp_path / "whole", monkeypatch, lora, data=mixed(home, other))
-    assert "pretraining text: " in capsys.readouterr().out
+    data = mixed(home, other)
+    whole = finetune(home, base, tmp_path / "whole", monkeypatch, lora, data=data)
+    told = capsys.readouterr().out
+    assert "pretraining text: " in told
+    assert f"sft: 2 epochs over {sum(map(len, chain(*data.batches(0))))} records; about 15 are usual" in told
     revive = stop_at(monkeypatch, step=11)
     with pytest.raises(KeyboardInterrupt):
         finetune(home, base, tmp_path / "stopped", monkeypatch, lora, data=mixed(home, other))
@@ -154,15 +163,24 @@ def test_a_stopped_mixture_ends_the_same_and_says_what_is_forgotten(
         finetune(home, base, tmp_path / "stopped", monkeypatch, lora, data=mixed(home, other, replay_share=0.5))
 
 
+class Fabric:
+    """As much of it as measuring wants."""
+
+    device, global_rank = torch.device("cpu"), 0
+
+
+class Uniform(torch.nn.Module):
+    """Thinks all 480 tokens equally likely."""
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(*ids.shape, 480)
+
+
 def test_bits_per_character_by_hand(home: Path) -> None:
-    """A model that thinks all 480 tokens equally likely needs log2(480) bits for each of the tokens."""
+    """A model that has no idea needs log2(480) bits for each of the tokens."""
     processor = files.load(home / "tokenizer")
     forgetting = Forgetting(home / "tokens", processor)
-
-    class Fabric:
-        device = torch.device("cpu")
-
-    found = forgetting.measure(Fabric, lambda ids: torch.zeros(*ids.shape, 480))
+    found = forgetting.measure(Fabric, Uniform())
     text = "".join(processor.decode([i for i in row if i > 5]) for row in forgetting.rows[:, 1:].tolist())
     predicted = forgetting.rows.size(0) * BLOCK
     assert found == pytest.approx(np.log2(480) * predicted / len(text), rel=1e-5)
@@ -180,6 +198,39 @@ def test_the_lowest_validation_loss_is_kept(home: Path, base: Path, tmp_path: Pa
     assert "the lowest validation loss was that of step" in capsys.readouterr().out
 
 
+def test_the_best_of_an_earlier_run_is_not_taken(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    """What an earlier run left in the folder, and a stop before the first validation."""
+    (tmp_path / "run").mkdir()
+    torch.save({"step": 1, "model": {}, "val_loss": -1.0}, tmp_path / "run/best.ckpt")
+    revive = stop_at(monkeypatch, step=5)  # checkpoints every 4 steps, validation every 5
+    with pytest.raises(KeyboardInterrupt):
+        finetune(home, base, tmp_path / "run", monkeypatch)
+    revive()
+    final = finetune(home, base, tmp_path / "run", monkeypatch)
+    assert Manifest.read(final).counts["best_step"] >= 5
+
+
+def test_which_weights_are_kept_is_a_setting_of_the_run(home: Path) -> None:
+    kept, last = (Supervised(Instructions(home / "sft-data", keep_best=keep)).settings for keep in (True, False))
+    assert last == kept | {"keep_best": False} != kept
+
+
+def test_a_resumed_run_does_not_take_itself_for_the_model_before(home: Path, tmp_path: Path) -> None:
+    def begun(folder: Path, step: int) -> Forgetting:
+        forgetting = Forgetting(folder, files.load(home / "tokenizer"))
+        forgetting.begin(Fabric, Uniform(), tmp_path, step)
+        forgetting.measure(Fabric, Uniform())
+        return forgetting
+
+    assert begun(home / "tokens", step=4).before is None
+    before = begun(home / "tokens", step=0).before
+    assert before is not None and begun(home / "tokens", step=4).before == before
+    elsewhere = tmp_path / "tokens"
+    shutil.copytree(home / "tokens", elsewhere)
+    assert set(begun(elsewhere, step=4).counts()) == {f"{METRIC}_after"}
+    assert "not measured before training" in str(begun(elsewhere, step=4))
+
+
 def test_epochs_are_advised_by_the_number_of_records() -> None:
     assert [usual_epochs(n) for n in (100, 1000, 52_000, 10**7)] == [15, 15, 3, 1]
     assert epochs_advice(52_000, 3) == epochs_advice(52_000, 2) == ""
@@ -187,6 +238,6 @@ def test_epochs_are_advised_by_the_number_of_records() -> None:
     assert "about 3 are usual" in epochs_advice(52_000, 20)
 
 
-@pytest.mark.parametrize("name", ["pretrain", "continue", "sft", "sft-domain", "sft-lora", "dpo", "dpo-lora"])
+@pytest.mark.parametrize("name", ["pretrain-continue", "sft", "sft-domain", "sft-lora", "dpo", "dpo-lora"])
 def test_the_shipped_recipe_says_nothing_that_is_unknown(name: str) -> None:
     recipes.check(recipes.read(Path(__file__).parents[1] / "recipes" / f"{name}.yaml", "another"))

@@ -25,7 +25,7 @@ from litgpt_zh.tokenizer import files
 from litgpt_zh.tokenizer.train import train_tokenizer
 from litgpt_zh.tokens import encode as encoding
 from litgpt_zh.tokens import stage
-from litgpt_zh.tokens.order import Source, Stream
+from litgpt_zh.tokens.order import Source, Stage, Stream
 from litgpt_zh.tokens.pack import best_fit, exact_fit, pack_best_fit, pack_concatenate
 from litgpt_zh.tokens.stage import tokens
 
@@ -343,10 +343,13 @@ def test_resume_with_other_data_is_refused(module) -> None:
         module(seed=1).train_dataloader().load_state_dict(state)
 
 
-def test_processes_share_each_batch() -> None:
+@pytest.mark.parametrize("mixed", [False, True])
+def test_processes_share_each_batch(mixed: bool) -> None:
     from litgpt_zh.tokens.loader import InOrder, Shuffled
 
     stream = Stream([Source("a", 100)], seed=0)
+    if mixed:
+        stream = Stream([Source("a", 60), Source("b", 40)], 0, stages=[Stage((0.7, 0.3), 50), Stage((0.0, 1.0))])
     whole = [n for batch in Shuffled(stream, 4) for n in batch]
     shares = []
     for rank in range(2):

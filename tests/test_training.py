@@ -152,6 +152,22 @@ def test_stopped_continued_pretraining_goes_on_where_it_was(
     assert same_weights(final, whole) and losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
+def test_pretraining_goes_on_from_what_it_can_only(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    def other(name: str, file: str, before: str, after: str) -> Path:
+        shutil.copytree(base, tmp_path / name)
+        text = (base / file).read_text(encoding="utf-8")
+        assert before in text
+        (tmp_path / name / file).write_text(text.replace(before, after), encoding="utf-8")
+        return tmp_path / name
+
+    words = other("words", "tokenizer.json", "猫", "龘")
+    apart = other("apart", "model_config.yaml", "tie_word_embeddings: true", "tie_word_embeddings: false")
+    with pytest.raises(UserError, match=r"words: trained with another tokenizer .* litgpt-zh tokens --tokenizer_dir"):
+        pretrain(home, tmp_path / "a", monkeypatch, initial_checkpoint_dir=words)
+    with pytest.raises(UserError, match="apart: its embedding and its head are apart"):
+        pretrain(home, tmp_path / "b", monkeypatch, initial_checkpoint_dir=apart)
+
+
 def test_pretraining_refuses_before_it_starts(home: Path, tmp_path: Path, monkeypatch) -> None:
     small = tiny_config()
     small.padded_vocab_size = small.vocab_size = 300

@@ -219,7 +219,7 @@ class Finetuning:
         return sum(self.data.micro_batch_tokens(micro) for micro in batch)
 
     def _evaluate(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
-        """Every process validates on all records: they agree on the loss, and so on what is kept."""
+        """Every process validates on all records; what is kept is the first one's decision."""
         started = time.perf_counter()
         self._validate_and_log(fabric, model, call)
         if self.first:
@@ -230,7 +230,7 @@ class Finetuning:
             self.best = self.val_loss
             if self.first:
                 guard.keep(model, call["out_dir"], self.step, guard.BEST, val_loss=self.best)
-            fabric.barrier()
+        fabric.barrier()
         if self.first:
             self.log.pause(time.perf_counter() - started)
 
@@ -253,8 +253,11 @@ class Finetuning:
 
     def _begin_best(self, out_dir: Path) -> None:
         """The lowest validation loss so far: of this run, up to the step it goes on from."""
-        found = guard.kept(out_dir, guard.BEST)
-        self.best = found["val_loss"] if found and 0 < found["step"] <= self.step else float("inf")
+        if self.step == 0:
+            if self.first:
+                (out_dir / guard.BEST).unlink(missing_ok=True)  # an earlier run's
+        elif (found := guard.kept(out_dir, guard.BEST)) and found["step"] <= self.step:
+            self.best = found["val_loss"]
 
     def _take_best(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Go back to the weights with the lowest validation loss, where those of the last step are not they."""
@@ -324,7 +327,7 @@ class Finetuning:
             self.stage,
             micro_batch,
             micro_batch_size=train.micro_batch_size,
-            tokens_per_micro_batch=self.data.micro_batch_tokens(largest),
+            tokens_per_micro_batch=self.data.micro_batch_tokens(largest) * fabric.world_size,
             micro_batches=round((self.steps - self.step) * per_step * mean / self.data.micro_batch_tokens(largest)),
             steps=self.steps - self.step,
             out_dir=call["out_dir"],

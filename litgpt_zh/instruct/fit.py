@@ -54,6 +54,8 @@ class Supervised(Objective):
         self.settings = {name: getattr(data, name) for name in names}
         if data.mix or data.replay_share:  # older runs, without a mixture, are still known as the same
             self.settings |= {"mix": data.mix, "in_turn": data.in_turn, "replay_share": data.replay_share}
+        if not data.keep_best:
+            self.settings["keep_best"] = False
         self.inputs = {f"mix {folder}": Path(folder) for folder in data.mix}
         if data.replay_share:
             self.inputs["replay"] = Path(data.pretrain_dir)
@@ -62,7 +64,9 @@ class Supervised(Objective):
 
     def prepare(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Says how many epochs are usual, and measures the model on pretraining text before it is tuned."""
-        if run.step == 0 and (advice := epochs_advice(len(self.data.train_dataset), call["train"].epochs)):
+        parts = self.data.parts
+        records = self.data.first + sum(part.count for part in parts) if parts else len(self.data.train_dataset)
+        if run.step == 0 and (advice := epochs_advice(records, call["train"].epochs)):
             fabric.print(advice)
         if self.data.pretrain_dir is not None:
             self.forgetting = Forgetting(Path(self.data.pretrain_dir), self.data.tokenizer.processor)

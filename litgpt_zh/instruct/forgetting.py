@@ -16,7 +16,7 @@ from litgpt_zh.stage import write_text
 from litgpt_zh.tokens.data import rows_of
 
 FILE = "forgetting.json"
-"""The figure before training, in the run's folder: a resumed run cannot measure it any more."""
+"""The figure before training and its tokens folder, in the run's folder: a resumed run cannot measure it any more."""
 METRIC = "pretrain_bits_per_character"
 ROWS, BATCH = 48, 8
 
@@ -35,6 +35,7 @@ class Forgetting:
             folder: made by ``litgpt-zh tokens``.
             processor: its ``tokenizers.Tokenizer``.
         """
+        self.folder = folder
         rows = rows_of(folder, "val")
         self.rows = rows[np.arange(min(ROWS, len(rows)))]  # (rows, T + 1)
         texts = processor.decode_batch([[i for i in row if i >= len(CONTROL)] for row in self.rows[:, 1:].tolist()])
@@ -54,27 +55,29 @@ class Forgetting:
         return self.now
 
     def begin(self, fabric: Any, model: Any, out_dir: Path, step: int) -> None:
-        """Measure before the first step, or read what was measured then."""
+        """Measure before the first step; a resumed run reads what was measured then, if it was, and on the same folder."""
         file = out_dir / FILE
-        if step and file.is_file():
-            self.before = json.loads(file.read_text(encoding="utf-8"))[METRIC]
+        if step:
+            found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+            self.before = found[METRIC] if found.get("folder") == str(self.folder) else None
             return
         model.eval()
         self.before = self.measure(fabric, model)
         model.train()
         if fabric.global_rank == 0:
             out_dir.mkdir(parents=True, exist_ok=True)
-            write_text(file, json.dumps({METRIC: self.before}))
+            write_text(file, json.dumps({METRIC: self.before, "folder": str(self.folder)}))
 
     def counts(self) -> dict[str, float]:
         """For the manifest."""
-        if self.before is None or self.now is None:
-            return {}
-        return {f"{METRIC}_before": round(self.before, 4), f"{METRIC}_after": round(self.now, 4)}
+        figures = {"before": self.before, "after": self.now}
+        return {f"{METRIC}_{when}": round(value, 4) for when, value in figures.items() if value is not None}
 
     def __str__(self) -> str:
         """One line for a person."""
-        if self.before is None or self.now is None:
+        if self.now is None:
             return "pretraining text: not measured"
+        if self.before is None:
+            return f"pretraining text: {self.now:.4f} bits/character now, not measured before training"
         rise = self.now - self.before
         return f"pretraining text: {self.before:.4f} bits/character before, {self.now:.4f} now ({rise:+.4f})"

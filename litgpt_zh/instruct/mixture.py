@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from litgpt_zh.instruct.batches import Part
 from litgpt_zh.instruct.dataset import Requests
 from litgpt_zh.prompts import CONTROL, EOS
-from litgpt_zh.stage import Manifest, UserError
+from litgpt_zh.stage import Manifest, UserError, require_whole
 from litgpt_zh.tokens.data import rows_of
 
 
@@ -98,10 +98,10 @@ def parts_of(
 
 
 def require_rows(folder: Path, block_size: int, vocabulary: str | None) -> None:
-    """Refuse pretraining rows that are longer than the model's block, or of another tokenizer.
+    """Refuse pretraining rows that are longer than the model's block, of another tokenizer, or not whole.
 
     Raises:
-        UserError: names both.
+        UserError: names both, or the file.
     """
     made = Manifest.read(folder)
     if made.stage != "tokens":
@@ -117,3 +117,4 @@ def require_rows(folder: Path, block_size: int, vocabulary: str | None) -> None:
         raise UserError(
             f"{folder}: made with another tokenizer than the checkpoint's; give the tokens it was pretrained on"
         )
+    require_whole(folder)

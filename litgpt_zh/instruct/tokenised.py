@@ -16,7 +16,7 @@ from litgpt_zh import loops, schedule
 from litgpt_zh.instruct.batches import BatchPlan, Part
 from litgpt_zh.instruct.dataset import InstructionLoader
 from litgpt_zh.instruct.writer import TOKENIZER
-from litgpt_zh.stage import Manifest, UserError, require_files
+from litgpt_zh.stage import Manifest, UserError, require_files, require_whole
 from litgpt_zh.styles import Story
 from litgpt_zh.tokenizer import files
 
@@ -60,6 +60,7 @@ class TokenisedRecords(DataModule):
             if getattr(self, name) < low:
                 raise UserError(f"data.{name}: {getattr(self, name)} is too small; use {low} or more")
         schedule.check(self.schedule, self.decay_share)
+        loops.replicate()
 
     @property
     def folder(self) -> Path:
@@ -139,13 +140,7 @@ class TokenisedRecords(DataModule):
             UserError: a file is missing or has another size than was written.
         """
         for folder in map(self._checked, self.folders):
-            for name, made in Manifest.read(folder).outputs.items():
-                size = (folder / name).stat().st_size if (folder / name).is_file() else 0
-                if size != made["bytes"]:
-                    raise UserError(
-                        f"{folder / name}: {size:,} bytes, {made['bytes']:,} were written; "
-                        f"copy it again, or delete {folder} and run `litgpt-zh {self.stage}` again"
-                    )
+            require_whole(folder)
 
     def setup(self, stage: str = "") -> None:
         """Map both sides into memory; nothing is read yet."""

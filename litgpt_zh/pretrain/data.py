@@ -8,7 +8,7 @@ from pathlib import Path  # noqa: F401  jsonargparse reads the annotations of in
 from types import ModuleType
 from typing import Any, Literal
 
-from litgpt_zh import schedule
+from litgpt_zh import loops, schedule
 from litgpt_zh.stage import Manifest, UserError
 from litgpt_zh.tokens.data import PackedTokens
 
@@ -33,6 +33,7 @@ class Pretraining(PackedTokens):
     def __post_init__(self) -> None:
         super().__post_init__()
         schedule.check(self.schedule, self.decay_share)
+        loops.replicate()
 
     def require_vocabulary(self, entries: int) -> None:
         """Refuse a model that has no row for every token id.

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
+from litgpt.config import Config
 from torchmetrics.aggregation import RunningMean
 
 from litgpt_zh import checkpoints, configs, prompts, ranks, runlog, schedule
@@ -19,6 +20,7 @@ from litgpt_zh.preflight import preflight
 from litgpt_zh.pretrain.loss import cross_entropy, loss_without_requests
 from litgpt_zh.sampling import continue_greedily, unwrap
 from litgpt_zh.stage import UserError, progress
+from litgpt_zh.tokenizer import files
 
 if TYPE_CHECKING:
     from litgpt_zh.pretrain.data import Pretraining
@@ -84,7 +86,9 @@ def validate(
     max_iters: int,
     verbose: bool = True,
 ) -> torch.Tensor:
-    """Takes the place of litgpt's function of that name: every row counts once, on whatever process it is.
+    """Takes the place of litgpt's function of that name: rows count alike, on whatever process and in whatever batch they are.
+
+    (A process that has no row left for the last batch repeats the last row of all; see ``tokens.loader.InOrder``.)
 
     Returns:
         A scalar, nats per token: the mean over the rows of ``max_iters`` batches a process.
@@ -119,11 +123,29 @@ def _check(arguments: dict[str, Any]) -> None:
         train.tie_embeddings = True
         fabric.print(f"{config.name}: tied embeddings, so train.tie_embeddings is set to true")
     if arguments["initial_checkpoint_dir"] is not None:
-        checkpoints.require_checkpoint(arguments["initial_checkpoint_dir"])
-        checkpoints.flat_weights(arguments["initial_checkpoint_dir"] / checkpoints.WEIGHTS)  # litgpt would run a pickle
+        _check_start(arguments["initial_checkpoint_dir"], config, arguments["tokenizer"])
     if fabric.device.type == "cpu" and not _has_compiler():
         torch.compiler.set_stance("force_eager")
         fabric.print("no C++ compiler found: training without torch.compile (slower; install g++ or clang)")
+
+
+def _check_start(folder: Path, config: Any, tokenizer: Any) -> None:
+    """Refuse to go on from a model that this run would take for another one."""
+    checkpoints.require_checkpoint(folder)
+    checkpoints.flat_weights(folder / checkpoints.WEIGHTS)  # litgpt would run a pickle
+    if configs.is_tied(config) and not configs.is_tied(Config.from_file(folder / "model_config.yaml")):
+        raise UserError(
+            f"{folder}: its embedding and its head are apart (lora_head does that), those of {config.name} are one matrix, and "
+            "one of the two would be lost; start from a checkpoint without it"
+        )
+    pieces = tokenizer.processor.get_vocab()
+    if any(
+        pieces.get(piece) != index for piece, index in files.load(folder).get_vocab().items()
+    ):  # more pieces may be there
+        raise UserError(
+            f"{folder}: trained with another tokenizer than tokenizer_dir; make the tokens with its own: "
+            f"litgpt-zh tokens --tokenizer_dir {folder}"
+        )
 
 
 def _choose_start(arguments: dict[str, Any]) -> None:
@@ -184,8 +206,8 @@ class Watch:
         """litgpt's ``fit`` with its training batches passing through us."""
         fabric, train, self.state = call["fabric"], call["train"], call["state"]
         model = self.state["model"]
-        tokens = train.micro_batch_size * model.max_seq_length
-        self.total = (train.max_tokens // fabric.world_size) // tokens
+        tokens = train.micro_batch_size * model.max_seq_length * fabric.world_size  # of all processes
+        self.total = train.max_tokens // tokens
         accumulation = train.gradient_accumulation_iters(call["devices"], call["num_nodes"])
         if self.total < accumulation:
             raise UserError(
@@ -217,7 +239,7 @@ class Watch:
         seconds = time.perf_counter() - started
         self.at(self.state["iter_num"])
         self.bar.close()
-        done = (self.state["iter_num"] - begun) * tokens * fabric.world_size
+        done = (self.state["iter_num"] - begun) * tokens
         fabric.print(
             f"pretrain: {done:,} tokens in {seconds:,.1f} s, validation and samples included: {done / seconds:,.0f} tokens/s "
             "(litgpt's Tok/sec below divides by the time of day)"
