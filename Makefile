@@ -3,6 +3,8 @@ PYTHON ?= python3
 # A machine without an NVIDIA GPU gets torch's small CPU build with
 #   make quickstart TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+# Processes that run the tests; each makes its own tiny quickstart.
+WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 DEV := .venv/.ready-dev
@@ -18,7 +20,7 @@ test: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 docs: $(DEV)
 	$(BIN)/mkdocs build --strict

@@ -14,7 +14,7 @@ import pytest
 QUICK = {
     **os.environ,
     "TORCH_COMPILE_DISABLE": "1",
-    "OMP_NUM_THREADS": "2",
+    "OMP_NUM_THREADS": "1",
     "LANG": "zh_CN.UTF-8",
     "LC_ALL": "zh_CN.UTF-8",
 }
