@@ -16,7 +16,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 from world_quality import measure
+
+from litgpt_zh.evaluate.figures import paired
+from litgpt_zh.preference.gate import met
+from litgpt_zh.stage import Manifest
 
 OK = True
 
@@ -55,6 +60,28 @@ def quickstart(run: Path) -> None:
     for model in [score, *score["others"]][:-1]:  # what the next stage started from
         card(model, least=0.50)
     card(score["others"][-1], least=0.60)  # the model quickstart leaves
+    gains(run / "online", score)
+
+
+def gains(online: Path, score: dict) -> None:
+    """By how much the last accepted model beats SFT: on the gate's requests, on the held-out ones, on both together."""
+    rounds = Manifest.read(online / "final").counts["rounds"]
+    accepted = [found["round"] for found in rounds if found["accepted"]]
+    if not accepted:
+        print("  no round passed its gate")
+        return
+    gate = [online / name / "score" / "score.json" for name in ("start", f"round-{accepted[-1]}")]
+    asked = {
+        "gate": [met(json.loads(file.read_text(encoding="utf-8"))) for file in gate],
+        "held_out": [met(score), met(score["others"][-1])],
+    }
+    asked["together"] = [np.concatenate(pair) for pair in zip(*asked.values(), strict=True)]
+    for name, (before, after) in asked.items():
+        gain = paired(before, after)
+        print(
+            f"  {name}: {before.mean():.1%} -> {after.mean():.1%} of {len(before)},"
+            f" {gain['value']:+.1%} [{gain['low']:+.1%}, {gain['high']:+.1%}]"
+        )
 
 
 def card(score: dict, least: float) -> None:
