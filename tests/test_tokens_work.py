@@ -248,3 +248,8 @@ def test_more_files_than_may_be_open(tmp_path: Path) -> None:
         "assert Rows(paths, [1] * 100, 3)[np.arange(100)].sum() == 3 * sum(range(100))\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+def test_workers_import_no_torch() -> None:
+    code = "import sys, litgpt_zh.tokens.stage; sys.exit(bool({'torch', 'litgpt'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
