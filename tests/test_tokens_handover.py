@@ -40,7 +40,7 @@ def test_planted_copies_are_found(tmp_path: Path) -> None:
             json.dumps({"text": text, "words": ["花"], "group": str(rng.random())}, ensure_ascii=False) for text in part
         ]
         (tmp_path / "corpus" / f"train-{n:05d}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    held_out = story(rng)
+    held_out = story(rng) + "完。"  # a story that breaks off is cut
     val = json.dumps({"text": held_out, "words": ["花"]}, ensure_ascii=False)
     (tmp_path / "corpus" / "val-00000.jsonl").write_text(val + "\n", encoding="utf-8")
     run_here(tmp_path / "corpus", tmp_path / "trove", tasks=2)
