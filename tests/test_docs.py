@@ -77,6 +77,10 @@ def test_recipes_and_commands_that_are_named_exist(page: Path) -> None:
         assert (ROOT / f"recipes/{name}.yaml").is_file(), name
     for line in re.findall(r"^\s*(?:\$ )?litgpt-zh +([a-z_]\w+)", text, re.MULTILINE):
         assert line in OURS or line in LITGPT, line
+    for module in re.findall(r"python -m (litgpt_zh[\w.]*\w)", text):
+        place = ROOT / module.replace(".", "/")
+        source = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
+        assert "__main__" in source.read_text(encoding="utf-8") or place.is_dir(), module  # else it would do nothing
 
 
 @pytest.mark.skipif(find_spec("mkdocs") is None or find_spec("material") is None, reason="mkdocs is not installed")

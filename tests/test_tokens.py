@@ -227,15 +227,11 @@ def test_finished_stage_does_nothing(home: Path) -> None:
         tokens(home / "corpus", home / "tok", home / "rows", block_size=64)
 
 
-def test_workers_import_no_torch() -> None:
-    code = "import sys, litgpt_zh.tokens.stage; sys.exit(bool({'torch', 'litgpt'} & {*sys.modules}))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 def test_refusals(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     for changes, message in (
         ({"prompt_share": 1.5}, "prompt_share"),
+        ({"seed": -1}, "seed -1 is out of range"),
         ({"prompt_fields": {"summary": 0.5}}, "does nothing without prompt_share"),
         ({"tokenizer_dir": tmp_path}, r"tokenizer\.json: no such file"),
         ({"corpus_dir": tmp_path}, "litgpt-zh corpus"),
@@ -382,6 +378,8 @@ def test_connect_refuses_what_does_not_fit(home: Path, tmp_path: Path) -> None:
     tokens(home / "corpus", tmp_path / "tok", tmp_path / "rows", block_size=BLOCK)
     with pytest.raises(UserError, match="another tokenizer than"):
         PackedTokens(home / "rows", val_dir=tmp_path / "rows").connect(None, 4, BLOCK)
+    with pytest.raises(UserError, match="negative seed"):
+        PackedTokens(home / "rows", seed=-1).connect(None, 4, BLOCK)
     with pytest.raises(UserError, match="stage tokenizer, not tokens"):
         PackedTokens(home / "tok").connect(None, 4, BLOCK)
     with pytest.raises(UserError, match="not a finished stage"):

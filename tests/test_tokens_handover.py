@@ -40,11 +40,15 @@ def test_planted_copies_are_found(tmp_path: Path) -> None:
             json.dumps({"text": text, "words": ["花"], "group": str(rng.random())}, ensure_ascii=False) for text in part
         ]
         (tmp_path / "corpus" / f"train-{n:05d}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    held_out = story(rng)
+    val = json.dumps({"text": held_out, "words": ["花"]}, ensure_ascii=False)
+    (tmp_path / "corpus" / "val-00000.jsonl").write_text(val + "\n", encoding="utf-8")
     run_here(tmp_path / "corpus", tmp_path / "trove", tasks=2)
-    corpus([str(tmp_path / "trove" / "text")], tmp_path / "again", min_chars=1, workers=1)
+    corpus([str(tmp_path / "trove" / "text")], tmp_path / "again", min_chars=1, endings="keep", workers=1)
     kept = [record for split in ("train", "val") for record in read_shards(tmp_path / "again", split)]
     assert all(record["words"] == ["花"] for record in kept)
     texts = {record["text"] for record in kept}
+    assert held_out in texts
     twice = [old in texts and new in texts for old, new in zip(stories, copies, strict=False)]
     neither = [old not in texts and new not in texts for old, new in zip(stories, copies, strict=False)]
     assert sum(twice) <= 1 and not any(neither)

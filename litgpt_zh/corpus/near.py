@@ -229,10 +229,13 @@ def spread(labels: np.ndarray) -> np.ndarray:
     return np.argsort(turns, kind="stable")
 
 
-def distances(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """How many places lie between each member of a cluster and its next one in ``order``: one number a neighbour pair."""
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    by_cluster = np.lexsort((place, labels))
+def distances(labels: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """How many places lie between each member of a cluster and its next one: one number a neighbour pair.
+
+    Args:
+        labels: (K,) cluster of each member.
+        places: (K,) where it stands.
+    """
+    by_cluster = np.lexsort((places, labels))
     same = labels[by_cluster][1:] == labels[by_cluster][:-1]
-    return np.diff(place[by_cluster])[same]
+    return np.diff(places[by_cluster])[same]

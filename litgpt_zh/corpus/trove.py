@@ -63,14 +63,14 @@ Step = tuple[str, list[PipelineStep], int]
 """Name, pipeline, number of tasks."""
 
 
-def steps(source: str, out_dir: str, tasks: int, pattern: str = "train-*.jsonl") -> list[Step]:
+def steps(source: str, out_dir: str, tasks: int, pattern: str = "*.jsonl") -> list[Step]:
     """The four steps, to be run one after another by any executor of datatrove.
 
     Args:
         source: folder (or URL) of a corpus.
         out_dir: folder (or URL) for ``text/*.jsonl``, and ``work/`` for what lies between.
         tasks: in how many parts the first and last step read the source; at most one a file is of use.
-        pattern: which files.
+        pattern: which files; train and val both by default, as the corpus made of what is left is split anew.
     """
     work = f"{out_dir}/work"
     reader = JsonlReader(source, glob_pattern=pattern)

@@ -63,9 +63,11 @@ class PackedTokens(DataModule):
             max_seq_length: context length T of the model.
 
         Raises:
-            UserError: another block size or vocabulary than the rows were made with; a mixture that is none.
+            UserError: another block size or vocabulary than the rows were made with; a mixture that is none; a negative seed.
         """
         self.batch_size = batch_size
+        if self.seed < 0:
+            raise UserError(f"data.seed {self.seed}: no order has a negative seed; use 0 or more")
         mixing.stages_of(self.tokens_dir, self.mix, self.stages)
         train, *others = map(_settings, self._folders())
         for folder, made in zip(self._folders()[1:], others, strict=True):

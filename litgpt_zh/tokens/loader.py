@@ -50,8 +50,8 @@ class Rows(Dataset):
 
 
 def _allow(files: int) -> None:
-    """Let this process have so many more files open, as far as the system goes: a mapped file stays open, a large corpus
-    has a thousand of them, and the limit is 256 on macOS, 1,024 on most Linux."""
+    """Let this process have so many more files open, as far as the system goes: a mapped file stays open, there is one for
+    8 MB of corpus, and the limit is 256 on macOS, 1,024 on most Linux."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY:
         wanted = soft + files

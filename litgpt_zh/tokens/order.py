@@ -13,6 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from litgpt_zh.corpus import near
+
 SEED = 42
 """Seed of the order unless another is given."""
 CYCLE = 1000
@@ -141,10 +143,7 @@ def distances(order: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """Rows between each member of a cluster and its next one in ``order``; 0 where two are in one row."""
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    number, places = clusters[:, 1], place[clusters[:, 0]]
-    by_cluster = np.lexsort((places, number))
-    same = number[by_cluster][1:] == number[by_cluster][:-1]
-    return np.diff(places[by_cluster])[same]
+    return near.distances(clusters[:, 1], place[clusters[:, 0]])
 
 
 class Stream:

@@ -68,6 +68,8 @@ def tokens(
     corpus_dir, tokenizer_dir = Path(corpus_dir), Path(tokenizer_dir)
     if block_size < 1 or not 0 <= prompt_share <= 1 or workers < 0:
         raise UserError("block_size must be at least 1, prompt_share lie in 0..1, workers be 0 or more")
+    if not 0 <= seed < 2**64:
+        raise UserError(f"seed {seed} is out of range, use 0 to 2**64 - 1")
     require_shares("prompt_fields", prompt_fields)
     if prompt_fields and not prompt_share:
         raise UserError(
