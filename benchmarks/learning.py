@@ -22,8 +22,8 @@ from typing import Any
 
 import yaml
 from race import ROOT, figure
+from rates import best_rate
 
-STEP = 10**0.5
 STOCK_LR, OUR_LR = (3.16e-4, 1e-3, 3.16e-3), (6.3e-3, 2e-2, 6.3e-2)
 SHARES = (0.5, 0.6, 0.7)
 SEEDS = (0, 1, 2)
@@ -110,21 +110,6 @@ def _curve(text: str) -> list[tuple[int, float]]:
     return found
 
 
-def best_rate(side: str, grid: tuple[float, ...], share: float, out: Path, tokens: int) -> float:
-    """The best of a grid that grows by half a decade while the best stands at its end."""
-    rates = list(grid)
-    while True:
-        bits = {rate: run(side, rate, share, 0, out, tokens) for rate in rates}
-        best = min(rates, key=bits.__getitem__)
-        if best == rates[0]:
-            rates.insert(0, float(f"{rates[0] / STEP:.3g}"))
-        elif best == rates[-1]:
-            rates.append(float(f"{rates[-1] * STEP:.3g}"))
-        else:
-            figure(f"{side}_best_rate", best, form=".3g")
-            return best
-
-
 def crossing(points: dict[float, float], level: float) -> float:
     """The share at which a falling curve, straight over the logarithm of the share, comes down to ``level``.
 
@@ -140,9 +125,11 @@ def crossing(points: dict[float, float], level: float) -> float:
 def compare(name: str, source: str, out: Path, tokens: int) -> None:
     """All runs, then the figures."""
     prepare(source, out, tokens)
-    rate = best_rate("stock", STOCK_LR, 1.0, out, tokens)
+    _, rate = best_rate(STOCK_LR, lambda rate: run("stock", rate, 1.0, 0, out, tokens))
+    figure("stock_best_rate", rate, form=".3g")
     stock = [run("stock", rate, 1.0, seed, out, tokens) for seed in SEEDS]
-    rate = best_rate("ours", OUR_LR, 0.6, out, tokens)
+    _, rate = best_rate(OUR_LR, lambda rate: run("ours", rate, 0.6, 0, out, tokens))
+    figure("ours_best_rate", rate, form=".3g")
     wsd = run("ours-wsd", rate, 0.6, SEEDS[0], out, tokens)
     ours = {share: [run("ours", rate, share, seed, out, tokens) for seed in SEEDS] for share in SHARES}
     level = statistics.mean(stock)

@@ -26,6 +26,7 @@ from typing import Any
 
 import yaml
 from race import MISSED, ROOT, figure
+from rates import best_rate
 
 MOST = 0.15
 """Trainable parameters, as a share of the model's."""
@@ -36,7 +37,6 @@ MATRICES = {
     "all": ("query", "key", "value", "projection", "mlp"),
     "all+head": ("query", "key", "value", "projection", "mlp", "head"),
 }
-STEP = 10**0.5
 
 
 def optimizer_of(name: str, rate: float) -> dict[str, Any]:
@@ -115,20 +115,10 @@ class Study:
     def best_rate(
         self, name: str, optimizer: str, grid: tuple[float, ...], lora: dict[str, Any] | None
     ) -> tuple[float, float]:
-        """(loss, rate) of the best of a grid that grows by half a decade while the best stands at its end."""
-        rates = list(grid)
-        while True:
-            found = {
-                rate: self.loss(f"{name}-{optimizer}-lr{rate:.3g}", optimizer_of(optimizer, rate), lora)
-                for rate in rates
-            }
-            best = min(rates, key=found.__getitem__)
-            if best == rates[0]:
-                rates.insert(0, float(f"{rates[0] / STEP:.3g}"))
-            elif best == rates[-1]:
-                rates.append(float(f"{rates[-1] * STEP:.3g}"))
-            else:
-                return found[best], best
+        """(loss, rate) of the best of a grid and what lies beyond its ends."""
+        return best_rate(
+            grid, lambda rate: self.loss(f"{name}-{optimizer}-lr{rate:.3g}", optimizer_of(optimizer, rate), lora)
+        )
 
 
 def study(given: Study) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -39,6 +40,14 @@ def test_where_a_curve_crosses_a_level() -> None:
     assert 0.5 < crossing(points, 0.95) < 0.55  # straight over the logarithm
     assert crossing(points, 0.7) > 0.7 and crossing(points, 1.1) < 0.5  # beyond the ends
     assert crossing({0.5: 1.0, 0.7: 1.0}, 0.9) == float("inf")
+
+
+def test_the_grid_of_rates_grows_until_the_best_is_inside() -> None:
+    from rates import best_rate
+
+    for best in (1e-5, 1e-3, 0.316):
+        loss, rate = best_rate((1e-4, 3.16e-4, 1e-3), lambda rate, best=best: abs(math.log(rate / best)))
+        assert rate == pytest.approx(best, rel=0.02) and loss < 0.02
 
 
 def test_lora_share_counts_a_tied_matrix_once(base: Path) -> None:

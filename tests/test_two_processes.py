@@ -19,6 +19,7 @@ from trainings import BLOCK, model_config
 from litgpt_zh import checkpoints, runlog
 from litgpt_zh.instruct.batches import BatchPlan
 from litgpt_zh.stage import Manifest, UserError
+from litgpt_zh.tokens.stage import tokens
 
 ENVIRONMENT = {**os.environ, "TORCH_COMPILE_DISABLE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
@@ -65,11 +66,15 @@ def shared() -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_pretraining(home: Path, tmp_path: Path) -> None:
+    """On a mixture of two folders."""
+    other = tmp_path / "other"
+    tokens(home / "corpus", home / "tokenizer", other, block_size=BLOCK, workers=1)
     recipe = shared() | {
         "model_name": "zh-tinystories-2m", "model_config": model_config(),
         "tokenizer_dir": home / "tokenizer",
         "data": {"class_path": "litgpt_zh.pretrain.data.Pretraining",
-                 "init_args": {"tokens_dir": home / "tokens", "sample_tokens": 3}},
+                 "init_args": {"tokens_dir": home / "tokens", "sample_tokens": 3, "schedule": "wsd",
+                               "mix": {str(home / "tokens"): 0.6, str(other): 0.4}}},
         "train": {"global_batch_size": 8, "micro_batch_size": 2, "max_tokens": 6 * 8 * BLOCK, "lr_warmup_steps": 2,
                   "save_interval": 4, "log_interval": 1, "max_norm": 1.0, "min_lr": 0.0, "tie_embeddings": True},
         "eval": {"interval": 3, "max_iters": 50},
