@@ -85,3 +85,27 @@ def test_the_model_is_one_graph() -> None:
     with torch.compiler.set_stance("default"):  # another test of this file turns compiling off
         explained = torch._dynamo.explain(model)(torch.randint(0, 480, (2, BLOCK)))
     assert explained.graph_count == 1 and explained.graph_break_count == 0, explained.break_reasons
+
+
+@pytest.mark.slow
+def test_a_compiled_embedding_adds_up_in_one_order_on_a_cpu() -> None:
+    """Atomic additions of two threads come in any order: two runs of one training then differ from the first step on."""
+    from torch._inductor import config
+    from torch._inductor.utils import run_fw_bw_and_get_code
+
+    from litgpt_zh.pretrain.run import reproducible
+
+    def compiled() -> str:
+        torch._dynamo.reset()
+        embedding = torch.nn.Embedding(480, 32)
+        whole = torch.compile(lambda ids: embedding(ids).square())
+        ids = torch.randint(0, 480, (8, 256))
+        with config.patch({"cpp.threads": 2, "force_disable_caches": True}):
+            _, code = run_fw_bw_and_get_code(lambda: whole(ids))
+        return "".join(code)
+
+    with torch.compiler.set_stance("default"):  # another test of this file turns compiling off
+        assert "atomic_add" in compiled()
+        with reproducible(torch.device("cpu")):
+            assert "atomic_add" not in compiled()
+    assert not torch.are_deterministic_algorithms_enabled()

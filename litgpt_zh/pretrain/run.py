@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shutil
 import time
@@ -57,12 +58,33 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
             save_checkpoint=functools.partial(_save, module.save_checkpoint, out_dir, data.keep),
             find_resume_path=checkpoints.find_resume_path,
         )
-        with parts, runlog.diverging(out_dir, ranks.is_first(fabric)):
+        with parts, reproducible(fabric.device), runlog.diverging(out_dir, ranks.is_first(fabric)):
             main(**arguments)
         counts = {"steps": watch.state["step_count"], "micro_batches": watch.state["iter_num"]}
         if ranks.is_first(fabric):
             checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
         fabric.barrier()
+
+
+@contextlib.contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """On a CPU: the same numbers in every run with as many threads, so that a killed run ends as one that was left alone.
+
+    A compiled embedding adds its gradient up by atomic additions, in the order in which the threads come;
+    ``torch.use_deterministic_algorithms`` has it done by an operator with a fixed order. A GPU keeps its own ways.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
 
 
 class MeanOfAll(RunningMean):
