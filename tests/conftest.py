@@ -24,7 +24,7 @@ WALK = ("litgpt-zh", "quickstart", "--scale", "tiny", "--out_dir", "quickstart")
 """From a folder of its own: relative paths, so that two walks can be compared to the last byte of their manifests."""
 
 
-def run(*argv: str, stdin: str = "", cwd: Path | None = None, timeout: int = 300) -> subprocess.CompletedProcess[str]:
+def run(*argv: str, stdin: str = "", cwd: Path | None = None, timeout: int = 600) -> subprocess.CompletedProcess[str]:
     """A command as a person types it: ``litgpt ...`` or ``litgpt-zh ...``."""
     module = {"litgpt": "litgpt", "litgpt-zh": "litgpt_zh"}[argv[0]]
     command = [sys.executable, "-m", module, *argv[1:]]

@@ -421,7 +421,7 @@ def test_a_client_that_leaves_takes_its_rows_along(own: Loaded, held: type[Held]
     with serving(own) as served:
         line = socket.create_connection(tuple(served.service_address))
         data = json.dumps(BODY | {"stream": stream}).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
         line.sendall(head.encode() + b"\r\n\r\n" + data)
         wait_for(lambda: served.worker.waiting == 1)
         held.gate.release(3)
