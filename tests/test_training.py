@@ -15,7 +15,7 @@ import torch
 from litgpt.utils import chunked_cross_entropy
 from trainings import BLOCK, OPTIMIZER, finetune, losses, pretrain, same_weights, stop_at, tiny_config
 
-from litgpt_zh import checkpoints, runlog
+from litgpt_zh import attention, checkpoints, runlog
 from litgpt_zh.finetune import run
 from litgpt_zh.finetune.head import token_nll
 from litgpt_zh.finetune.objective import Objective
@@ -377,3 +377,27 @@ def test_resume_true_without_a_checkpoint_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no whole step"):
         checkpoints.find_resume_path(True, tmp_path)
     assert checkpoints.find_resume_path("auto", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "block", "plain"),
+    [
+        ("cpu", "bf16-mixed", 256, True),
+        ("cpu", "bf16-true", 128, True),
+        ("cpu", "32-true", 256, False),
+        ("cpu", "bf16-mixed", 512, False),
+        ("cuda", "bf16-mixed", 256, False),
+    ],
+)
+def test_bfloat16_on_a_cpu_trains_with_plain_attention(device: str, precision: str, block: int, plain: bool) -> None:
+    strategy = SimpleNamespace(precision=SimpleNamespace(precision=precision))
+    fabric = SimpleNamespace(device=torch.device(device), strategy=strategy)
+    cuda = torch.backends.cuda
+
+    def kernels() -> tuple[bool, ...]:
+        return cuda.flash_sdp_enabled(), cuda.math_sdp_enabled(), cuda.fp16_bf16_reduction_math_sdp_allowed()
+
+    before = kernels()
+    with attention.fastest(fabric, block):
+        assert kernels() == ((False, True, True) if plain else before)
+    assert kernels() == before

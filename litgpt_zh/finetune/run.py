@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning.fabric.plugins import BitsandbytesPrecision
 
-from litgpt_zh import checkpoints, configs, ranks, runlog, schedule
+from litgpt_zh import attention, checkpoints, configs, ranks, runlog, schedule
 from litgpt_zh.finetune.loop import Finetuning, tied
 from litgpt_zh.finetune.memory import keep_freed
 from litgpt_zh.finetune.objective import Objective
@@ -61,7 +61,8 @@ def train_with(
         # on several devices litgpt leaves weights empty for FSDP to fill; LoRA's would stay so
         begun = functools.partial(fabric.init_module, empty_init=False)
         filled = swapped(fabric, init_module=lambda **_: begun())
-        with swapped(module, **parts), filled, runlog.diverging(out_dir, ranks.is_first(fabric)):
+        kernel = attention.fastest(fabric, config.block_size)
+        with swapped(module, **parts), filled, kernel, runlog.diverging(out_dir, ranks.is_first(fabric)):
             main(**arguments)
         counts: dict[str, Any] = {
             "steps": run.step,

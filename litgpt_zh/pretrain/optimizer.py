@@ -23,9 +23,11 @@ def orthogonalised(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     x = matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     if tall := x.size(-2) > x.size(-1):
         x = x.mT
+    shape, x = x.shape, x.reshape(-1, *x.shape[-2:])
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    x = x.view(shape)
     return x.mT if tall else x
 
 

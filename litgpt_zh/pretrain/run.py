@@ -15,7 +15,7 @@ import torch
 from litgpt.config import Config
 from torchmetrics.aggregation import RunningMean
 
-from litgpt_zh import checkpoints, configs, prompts, ranks, runlog, schedule
+from litgpt_zh import attention, checkpoints, configs, prompts, ranks, runlog, schedule
 from litgpt_zh.loops import swapped
 from litgpt_zh.preflight import preflight
 from litgpt_zh.pretrain.loss import cross_entropy, loss_without_requests
@@ -58,7 +58,8 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
             save_checkpoint=functools.partial(_save, module.save_checkpoint, out_dir, data.keep),
             find_resume_path=checkpoints.find_resume_path,
         )
-        with parts, reproducible(fabric.device), runlog.diverging(out_dir, ranks.is_first(fabric)):
+        kernel = attention.fastest(fabric, config.block_size)
+        with parts, kernel, reproducible(fabric.device), runlog.diverging(out_dir, ranks.is_first(fabric)):
             main(**arguments)
         counts = {"steps": watch.state["step_count"], "micro_batches": watch.state["iter_num"]}
         if ranks.is_first(fabric):
