@@ -59,7 +59,7 @@ SETTINGS: dict[str, Any] = {
     # no guards while training: the table is to show what each arm does; the rounds have their gate
     "preference": {"guard": False},
     # data: settings of the data class; each arm has its own learning rate and epochs
-    "dpo": {"data": {"loss": "dpo", "beta": 0.3}, "lr": 1e-4, "epochs": 2},
+    "dpo": {"data": {"loss": "dpo", "beta": 0.3}, "lr": 8e-5, "epochs": 2},
     "simpo": {"data": {"loss": "simpo", "beta": 2.5, "gamma": 1.25}, "lr": 2e-5, "epochs": 1},
     "kto": {"data": {"loss": "kto", "beta": 0.3}, "lr": 2e-5, "epochs": 1},
     "sft": {"data": {}, "lr": 1e-4, "epochs": 1},
@@ -325,6 +325,8 @@ def bars(rows: dict[str, Any], cards: dict[str, list[dict[str, Any]]]) -> None:
     if "online" not in rows:
         return
     own, sft = rows["online"], rows["sft"]
+    gain, failures = own["gain"]["value"], 1 - sft["words_all"]["value"]
+    figure("online_gain", gain, f">= 0.10, or half of the {failures:.4f} failures", gain >= min(0.1, failures / 2))
     rise = own["nll_rise"]["value"]
     figure("online_nll_rise", rise, "<= 0.03", rise <= 0.03)
     most = sft["repetition_4"]["high"]
