@@ -17,6 +17,7 @@ import torch
 from litgpt.model import GPT
 
 from litgpt_zh import checkpoints, ranks, runlog, schedule
+from litgpt_zh.compiling import compile_blocks, eager
 from litgpt_zh.finetune import guard
 from litgpt_zh.finetune.finite import Finite
 from litgpt_zh.finetune.objective import Metrics, Objective
@@ -78,6 +79,8 @@ class Finetuning:
         def save(folder: Path) -> None:
             fabric.save(folder / checkpoints.WEIGHTS, {**state, "step_count": self.step, "iter_num": self.iter})
 
+        if self.objective.compiled and fabric.world_size == 1:
+            compile_blocks(unwrap(state["model"]), fabric.device, self.steps)
         result = self._fit(fabric, state["model"], state["optimizer"], save, **call)
         state.update(step_count=self.step, iter_num=self.iter)
         return result
@@ -108,7 +111,8 @@ class Finetuning:
         train, evaluation, out_dir = call["train"], call["eval"], call["out_dir"]
         unwrap(model).max_seq_length = unwrap(model).config.block_size
         self.finite, self.first = Finite(fabric.device), ranks.is_first(fabric)
-        self.objective.prepare(self, fabric, model, call)
+        with eager():
+            self.objective.prepare(self, fabric, model, call)
         if self.objective.guarded and not (self.step and (out_dir / guard.FILE).is_file()):
             guard.keep(model, out_dir, self.step)
         if self.objective.keep_best:
@@ -238,7 +242,8 @@ class Finetuning:
         """What the model answers to the first held-out request."""
         prompt = self.data.prompt_style.apply(self.data.test_dataset.data[0]["instruction"])
         tokenizer = self.data.tokenizer
-        text = continue_greedily(model, tokenizer, prompt, call["eval"].max_new_tokens or 100)
+        with eager():
+            text = continue_greedily(model, tokenizer, prompt, call["eval"].max_new_tokens or 100)
         self.log.sample(self.iter, self.step / max(self.steps, 1), prompt, text)
         print(f"\nstep {self.step}: val loss {self.val_loss:.4f}\n{prompt}{text}")
 
@@ -271,7 +276,8 @@ class Finetuning:
     @torch.no_grad()
     def _watch(self, fabric: Any, model: Any) -> Metrics:
         model.eval()
-        found = self.objective.watch(fabric, model)
+        with eager():
+            found = self.objective.watch(fabric, model)
         model.train()
         return found
 
@@ -290,7 +296,8 @@ class Finetuning:
     def validate(self, fabric: Any, model: Any, loader: Any, max_iters: int) -> Metrics:
         """The objective's validation, in eval mode."""
         model.eval()
-        found = self.objective.validate(fabric, model, loader, max_iters)
+        with eager():
+            found = self.objective.validate(fabric, model, loader, max_iters)
         model.train()
         return found
 

@@ -25,6 +25,8 @@ class Objective:
     """Further folders the data comes from."""
     in_parallel = False
     """Whether its sums may be added up over several processes, each with its share of the batch."""
+    compiled = False
+    """Whether long runs of all parameters compile the blocks (``compiling.compile_blocks``)."""
     keep_best = False
     """Whether the weights with the lowest ``val_loss`` are those of ``final/``."""
 

@@ -46,7 +46,7 @@ def epochs_advice(records: int, epochs: int) -> str:
 class Supervised(Objective):
     """SFT: (weighted) mean cross entropy over all answer tokens of a global batch."""
 
-    stage, in_parallel = "sft", True
+    stage, in_parallel, compiled = "sft", True, True
 
     def __init__(self, data: Any) -> None:
         self.data, self.records, self.word_weight = data, Path(data.data_dir), data.word_weight

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from litgpt.config import Config
 from torchmetrics.aggregation import RunningMean
 
 from litgpt_zh import attention, checkpoints, configs, prompts, ranks, runlog, schedule
+from litgpt_zh.compiling import has_compiler
 from litgpt_zh.loops import swapped
 from litgpt_zh.preflight import preflight
 from litgpt_zh.pretrain.loss import cross_entropy, loss_without_requests
@@ -147,7 +147,7 @@ def _check(arguments: dict[str, Any]) -> None:
         fabric.print(f"{config.name}: tied embeddings, so train.tie_embeddings is set to true")
     if arguments["initial_checkpoint_dir"] is not None:
         _check_start(arguments["initial_checkpoint_dir"], config, arguments["tokenizer"])
-    if fabric.device.type == "cpu" and not _has_compiler():
+    if fabric.device.type == "cpu" and not has_compiler():
         torch.compiler.set_stance("force_eager")
         fabric.print("no C++ compiler found: training without torch.compile (slower; install g++ or clang)")
 
@@ -177,10 +177,6 @@ def _choose_start(arguments: dict[str, Any]) -> None:
         arguments["resume"] = checkpoints.find_resume_path(arguments["resume"], arguments["out_dir"]) or False
         if arguments["resume"]:
             arguments["initial_checkpoint_dir"] = None
-
-
-def _has_compiler() -> bool:
-    return any(shutil.which(name) for name in ("g++", "clang++", "c++"))
 
 
 def _plan(data: Pretraining, arguments: dict[str, Any]) -> Any:
