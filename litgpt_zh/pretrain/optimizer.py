@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch.optim.adamw import adamw
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 
@@ -91,11 +92,11 @@ class MuonAdamW(torch.optim.Optimizer):
         loss = None if closure is None else torch.enable_grad()(closure)()
         parts: dict[tuple[int, int], list[tuple[torch.Tensor, torch.Tensor, float]]] = {}
         for group in self.param_groups:
+            if group["role"] == "other":
+                self._adamw(group)
+                continue
             for parameter in group["params"]:
                 if parameter.grad is None:
-                    continue
-                if group["role"] == "other":
-                    self._adamw(parameter, parameter.grad, group, self.state[parameter])
                     continue
                 update = self._momentum(parameter, parameter.grad, group, self.state[parameter])
                 rows = _qkv_rows(parameter) if group["role"] == "qkv" else [parameter.size(0)]
@@ -119,17 +120,22 @@ class MuonAdamW(torch.optim.Optimizer):
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         return gradient.lerp(state["momentum"], group["momentum"])
 
-    @staticmethod
-    def _adamw(parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        if not state:
-            state["step"] = torch.zeros((), device="cpu")
-            state["mean"], state["square"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        state["step"] += 1
-        (one, two), number = group["betas"], state["step"].item()
-        state["mean"].lerp_(gradient, 1 - one)
-        state["square"].mul_(two).addcmul_(gradient, gradient, value=1 - two)
-        scale = (state["square"] / (1 - two**number)).sqrt_().add_(group["eps"])
-        parameter.addcdiv_(state["mean"], scale, value=-group["lr"] * group["adam_ratio"] / (1 - one**number))
+    def _adamw(self, group: dict[str, Any]) -> None:
+        """torch's, in one pass on a CPU."""
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        for parameter in parameters:
+            if not self.state[parameter]:
+                own = {"step": torch.zeros(()), "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
+                self.state[parameter].update(own)
+        states = [self.state[parameter] for parameter in parameters]
+        fused = all(parameter.device.type == "cpu" for parameter in parameters)
+        adamw(
+            parameters, [parameter.grad for parameter in parameters],
+            *([state[name] for state in states] for name in ("mean", "square")), [], [state["step"] for state in states],
+            foreach=not fused, fused=fused, amsgrad=False, maximize=False,
+            beta1=group["betas"][0], beta2=group["betas"][1], lr=group["lr"] * group["adam_ratio"], weight_decay=0.0,
+            eps=group["eps"],
+        )  # fmt: skip
 
 
 def _qkv_rows(parameter: torch.Tensor) -> list[int]:
