@@ -12,6 +12,8 @@ is missed.
 - ceiling: ``encode_batch_fast`` of the same tokenizer on texts in memory, one thread, nothing done with the result but taking
   its ids (a call without that has made no tokens one can use; it is printed too). Times the number of cores.
 - batch: ``encode_batch`` in one process with a thread on each core.
+- at once: as many such processes as there are cores, against one: what the cores of this machine give together (two that are
+  threads of one core give less than twice).
 - ours: the whole command, from starting its workers to the renamed folder.
 """
 
@@ -149,12 +151,20 @@ def measured(name: str, folder: Path, out: Path, most: int = 0, workers: int = 0
     return found["bytes"] / found["seconds"] / 1e6
 
 
+def at_once(folder: Path, most: int, number: int) -> float:
+    """MB/s of so many processes of the ceiling together."""
+    running = [process("ceiling", folder, folder, most, 0) for _ in range(number)]
+    found = [json.loads(one.communicate()[0].splitlines()[-1]) for one in running]
+    return sum(one["bytes"] / one["seconds"] for one in found) / 1e6
+
+
 def speeds(home: Path, folder: Path, most: int, rounds: int) -> None:
     """Ours beside the others, in turn; the output of one worker and of all."""
     number = cores()
     sides = {"per line": 0, "encode only": 0, "ceiling": 0, "batch": 0, "ours 1": 1, "ours": number}
-    best = dict.fromkeys(sides, 0.0)
+    best, together = dict.fromkeys(sides, 0.0), 0.0
     for n in range(rounds):
+        together = max(together, at_once(folder, 3 * most, number))
         for name, workers in sides.items():
             out = home / f"{name}-{n}"
             best[name] = max(best[name], measured(name.split(" 1")[0], folder, out, most, workers))
@@ -167,6 +177,8 @@ def speeds(home: Path, folder: Path, most: int, rounds: int) -> None:
     figure("speed_over_batch_threads", best["ours"] / best["batch"], ">= 1", best["ours"] >= best["batch"], ".2f")
     figure("linear_in_cores", linear, ">= 0.85", linear >= 0.85)
     one, all_of_them = (Manifest.read(home / f"{name}-0").outputs for name in ("ours 1", "ours"))
+    machine = together / best["ceiling"] / number
+    figure("encode_batch_fast_at_once_over_cores_times_one", machine, "none; what the machine gives")
     figure("same_output_for_any_workers", one == all_of_them, "1", one == all_of_them, ".0f")
 
 
