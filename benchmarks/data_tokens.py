@@ -1,7 +1,7 @@
 """The bars of tokenisation and packing: close to the tokenizer's ceiling, linear in cores, flat memory, whole stories.
 
     python benchmarks/data_tokens.py           # 200 MB of text, a million lines for the bad one; some minutes on 2 cores
-    python benchmarks/data_tokens.py --quick   # 32 MB, the same figures, within a minute
+    python benchmarks/data_tokens.py --quick   # 32 MB, for speed six times over; the same figures, within a minute
 
 Documents are sentences of the built-in world, drawn at random, with lognormal lengths of about 250 tokens on average as in
 the real data set; no two are alike. Every side reads the same file in a process of its own, in turn, and the best of the
@@ -12,6 +12,10 @@ is missed.
 - ceiling: ``encode_batch_fast`` of the same tokenizer on texts in memory, one thread, nothing done with the result but taking
   its ids (a call without that has made no tokens one can use; it is printed too). Times the number of cores.
 - batch: ``encode_batch`` in one process with a thread on each core.
+- at once: as many such processes as there are cores, against one: what the cores of this machine give together (two that are
+  threads of one core give less than twice).
+- one thread: our encoding against the ceiling's call on the same texts in memory, in turn in one process, by its CPU time, so
+  that other work on the machine matters little; classical Chinese too, where ``../shared/data`` has it.
 - ours: the whole command, from starting its workers to the renamed folder.
 """
 
@@ -19,7 +23,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gzip
 import io
+import itertools
 import json
 import math
 import os
@@ -99,6 +105,16 @@ def texts(folder: Path, most: int) -> tuple[list[str], int]:
     return found, size
 
 
+def again(folder: Path, source: Path, times: int) -> Path:
+    """The shards of ``source`` so many times over, as links: a length of text at which starting processes is no matter."""
+    folder.mkdir()
+    for path in source.glob("*.jsonl"):
+        split, number = path.stem.split("-")
+        for n in range(times if split == "train" else 1):
+            os.link(path, folder / f"{split}-{int(number) * times + n:05d}.jsonl")
+    return folder
+
+
 # ---- sides, each run as a process of its own
 
 
@@ -149,12 +165,20 @@ def measured(name: str, folder: Path, out: Path, most: int = 0, workers: int = 0
     return found["bytes"] / found["seconds"] / 1e6
 
 
+def at_once(folder: Path, most: int, number: int) -> float:
+    """MB/s of so many processes of the ceiling together."""
+    running = [process("ceiling", folder, folder, most, 0) for _ in range(number)]
+    found = [json.loads(one.communicate()[0].splitlines()[-1]) for one in running]
+    return sum(one["bytes"] / one["seconds"] for one in found) / 1e6
+
+
 def speeds(home: Path, folder: Path, most: int, rounds: int) -> None:
     """Ours beside the others, in turn; the output of one worker and of all."""
     number = cores()
     sides = {"per line": 0, "encode only": 0, "ceiling": 0, "batch": 0, "ours 1": 1, "ours": number}
-    best = dict.fromkeys(sides, 0.0)
+    best, together = dict.fromkeys(sides, 0.0), 0.0
     for n in range(rounds):
+        together = max(together, at_once(folder, 3 * most, number))
         for name, workers in sides.items():
             out = home / f"{name}-{n}"
             best[name] = max(best[name], measured(name.split(" 1")[0], folder, out, most, workers))
@@ -167,7 +191,41 @@ def speeds(home: Path, folder: Path, most: int, rounds: int) -> None:
     figure("speed_over_batch_threads", best["ours"] / best["batch"], ">= 1", best["ours"] >= best["batch"], ".2f")
     figure("linear_in_cores", linear, ">= 0.85", linear >= 0.85)
     one, all_of_them = (Manifest.read(home / f"{name}-0").outputs for name in ("ours 1", "ours"))
+    machine = together / best["ceiling"] / number
+    figure("encode_batch_fast_at_once_over_cores_times_one", machine, "none; what the machine gives")
     figure("same_output_for_any_workers", one == all_of_them, "1", one == all_of_them, ".0f")
+
+
+def one_thread(name: str, found: list[str]) -> None:
+    """Our encoding over ``encode_batch_fast``, its tables made anew in each round."""
+    from litgpt_zh.tokenizer import files
+    from litgpt_zh.tokens.bulk import encoder
+
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    tokenizer, parts = files.load(TOKENIZER), [found[n : n + 200] for n in range(0, len(found), 200)]
+    best = {"ours": math.inf, "ceiling": math.inf}
+    for side in list(best) * 3:
+        started = time.process_time()
+        if side == "ours":
+            encode = encoder(tokenizer, 0)
+            ours = np.concatenate([encode(part)[0] for part in parts])
+        else:
+            encoded = [tokenizer.encode_batch_fast(part, add_special_tokens=False) for part in parts]
+            ids = [one.ids for part in encoded for one in part]
+        best[side] = min(best[side], time.process_time() - started)
+    equal = ours.tolist() == [n for one in ids for n in [*one, 0]]
+    size = sum(len(text.encode()) for text in found)
+    print(f"{name}: MB/s of CPU time: " + ", ".join(f"{side} {size / took / 1e6:.1f}" for side, took in best.items()))
+    figure(f"one_thread_over_encode_batch_fast_{name}", best["ceiling"] / best["ours"], "none", form=".2f")
+    figure(f"one_thread_same_ids_{name}", equal, "1", equal, ".0f")
+
+
+def poems(most: int) -> list[str]:
+    path = ROOT.parent / "shared" / "data" / "poems.jsonl.gz"
+    if not path.is_file():
+        return []
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line)["text"] for line in itertools.islice(file, most)]
 
 
 # ---- memory, resume, packing, order, bad input
@@ -307,7 +365,11 @@ def main() -> None:
             corpus(home / "large", size, pool),
             corpus(home / "small", size // (2 if arguments.quick else 4), pool),
         )
-        speeds(home, large, min(size, 6_000_000 if arguments.quick else 30_000_000), rounds)
+        wide = again(home / "wide", large, 6) if arguments.quick else large
+        speeds(home, wide, min(size, 6_000_000 if arguments.quick else 30_000_000), rounds)
+        one_thread("built_in_text", texts(large, 6_000_000)[0])
+        if classical := poems(20_000):
+            one_thread("poems", classical)
         memory(home, small, large)
         resume(home, small)
         packing(home / "high")
