@@ -286,7 +286,10 @@ def _needs(recipes: Path, steps: tuple[Step, ...]) -> str:
         lines.append(f"{step.recipe}: {needs_of(text)}")
         asking += [step.recipe] if "base_url" in text else []
     lines.append(
-        say(f"{'、'.join(asking)} 要问一个端点，价钱看它的价目表。", f"{', '.join(asking)}: an endpoint is asked, at its prices.")
+        say(
+            f"{'、'.join(asking)} 要问一个端点，价钱看它的价目表。",
+            f"{', '.join(asking)}: an endpoint is asked, at its prices.",
+        )
         if asking
         else say("不问任何端点，没有接口费用。", "No endpoint is asked: no API cost.")
     )

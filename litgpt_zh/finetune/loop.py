@@ -332,7 +332,8 @@ class Finetuning:
             micro_batches=round((self.steps - self.step) * per_step * mean / self.data.micro_batch_tokens(largest)),
             steps=self.steps - self.step,
             out_dir=call["out_dir"],
-            disk_bytes=size * (3 * (self.data.keep + 1) + 4),  # also best.ckpt, guard.ckpt, and final/ twice while it is made
+            disk_bytes=size
+            * (3 * (self.data.keep + 1) + 4),  # also best.ckpt, guard.ckpt, and final/ twice while it is made
             device=fabric.device,
         )
         torch.set_rng_state(rng)

@@ -318,7 +318,8 @@ class Watch:
             micro_batches=left,
             steps=left // accumulation,
             out_dir=call["out_dir"],
-            disk_bytes=size * (3 * (self.data.keep + 1) + 2),  # weights and two moments a step-*; final/ twice while it is made
+            disk_bytes=size
+            * (3 * (self.data.keep + 1) + 2),  # weights and two moments a step-*; final/ twice while it is made
             device=fabric.device,
         )
         self.state["optimizer"].zero_grad()
