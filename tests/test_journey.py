@@ -288,8 +288,6 @@ def test_help_imports_nothing_heavy() -> None:
     ("argv", "message"),
     [
         (("pretrain", "zh-tinystory-44m"), "did you mean zh-tinystories-44m"),
-        (("pretrain", "--seed", "1", "--model_name=zh-tinystory-2m"), "did you mean zh-tinystories-2m"),
-        (("pretrain", "--seed=1", "zh-tinystory-2m"), "did you mean zh-tinystories-2m"),
         (("pretrian",), "did you mean pretrain"),
         (("chat", "no/such/folder"), "no such folder"),
         (("corpus", "--source", "no/such/file"), "no such file"),
