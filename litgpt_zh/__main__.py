@@ -176,21 +176,21 @@ def _recipe_first(arguments: list[str]) -> list[str]:
 
 
 def _model_name(arguments: list[str]) -> str | None:
-    """The model name of a ``pretrain`` command line: its positional, ``--model_name``, or the recipe's."""
-    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
-        if here == "--model_name":
-            return after
-        if here.startswith("--model_name="):
-            return here.split("=", 1)[1]
-    if arguments and not arguments[0].startswith("-"):
-        return arguments[0]
-    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
-        if here == "--config" and os.path.isfile(after):
-            import yaml
+    """The model name of a ``pretrain`` command line: its positional, or else the last of ``--model_name`` and the recipes'."""
+    from litgpt_zh import recipes
 
-            with open(after, encoding="utf-8") as file:
-                return (yaml.safe_load(file) or {}).get("model_name")
-    return None
+    positional, named = None, None
+    for before, here in zip(["", *arguments], arguments, strict=False):
+        option, value = ("" if "=" in before else before), here
+        if here.startswith("-"):
+            option, _, value = here.partition("=")
+        if option == "--config" and os.path.isfile(value):
+            named = recipes.read(value, "recipes/pretrain.yaml").get("model_name") or named
+        elif option == "--model_name":
+            named = value or named
+        elif not option.startswith("-"):
+            positional = value
+    return positional or named
 
 
 if __name__ == "__main__":

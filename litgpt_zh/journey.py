@@ -6,6 +6,7 @@ Both are the same walk: a step is a command line anyone can type.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -15,15 +16,17 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from litgpt_zh import scales
+from litgpt_zh.evaluate.wording import FIGURES
 from litgpt_zh.language import say
 from litgpt_zh.shipped import lay
-from litgpt_zh.stage import MANIFEST, UserError, exclusive, fingerprint, versions, write_text
+from litgpt_zh.stage import MANIFEST, UserError, disk_errors, exclusive, fingerprint, versions, write_text
 
 LITGPT = ("pretrain", "finetune_full", "finetune_lora")
 """Commands that stock litgpt runs from our recipes; the others are ours alone."""
@@ -117,7 +120,7 @@ def journey(
             raise UserError(
                 f"{recipes}/{step.recipe}.yaml: no such recipe; litgpt-zh recipes lays ours into this folder, or give --recipes"
             )
-    print(_needs(Path(recipes)))
+    print(_needs(Path(recipes), steps))
     if not yes and not _agreed():
         raise UserError("not started; run it with --yes true to skip the question")
     options: dict[str, tuple[str, ...]] = {"corpus": ("--source", str(source))} if source is not None else {}
@@ -148,7 +151,7 @@ def walk(
         UserError: a step ended with an error (its own output says which).
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    with exclusive(out_dir):
+    with exclusive(out_dir), disk_errors(out_dir):
         record = _record(out_dir, title)
         for number, step in enumerate(steps, start=1):
             folder = output_of(recipes / f"{step.recipe}.yaml")
@@ -251,11 +254,12 @@ def _show_stories(folder: Path, count: int = 3) -> None:
         for name in ("words_all", "words_all_shuffled", "finished"):
             value = card["figures"].get(name)
             if value:
-                print(f"  {name:<20} {value['value']:6.1%}  [{value['low']:.1%}, {value['high']:.1%}]")
+                print(f"  {value['value']:6.1%}  [{value['low']:.1%}, {value['high']:.1%}]  {say(*FIGURES[name])}")
 
 
 def _scale() -> str:
-    return "gpu" if _gpu() else scales.for_cpu()
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1") or version("torch").endswith("+cpu")
+    return scales.for_cpu() if hidden or not _gpu() else "gpu"
 
 
 def _gpu() -> str | None:
@@ -274,16 +278,29 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **quiet, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def _needs(recipes: Path) -> str:
-    """The opening comment of each recipe: what it needs, in one place before anything starts."""
-    lines = []
-    for step in (Step("download", "download_corpus"), *STEPS):
-        file = recipes / f"{step.recipe}.yaml"
-        if file.is_file():
-            head = [line[1:].strip() for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-            needs = [line for line in head if line.lower().startswith(("needs", "需要"))]
-            lines += [f"{step.recipe}: {line}" for line in needs]
+def _needs(recipes: Path, steps: tuple[Step, ...]) -> str:
+    """What each recipe says that it needs (disk, hours), and whether an endpoint is asked, before anything starts."""
+    lines, asking = [], []
+    for step in steps:
+        text = (recipes / f"{step.recipe}.yaml").read_text(encoding="utf-8")
+        lines.append(f"{step.recipe}: {needs_of(text)}")
+        asking += [step.recipe] if "base_url" in text else []
+    lines.append(
+        say(
+            f"{'、'.join(asking)} 要问一个端点，价钱看它的价目表。",
+            f"{', '.join(asking)}: an endpoint is asked, at its prices.",
+        )
+        if asking
+        else say("不问任何端点，没有接口费用。", "No endpoint is asked: no API cost.")
+    )
     return "\n".join(lines)
+
+
+def needs_of(recipe: str) -> str:
+    """What the opening comment of a recipe's text says between ``Needs:`` and ``Launch:``."""
+    head = itertools.takewhile(lambda line: line.startswith("#"), recipe.splitlines())
+    words = " ".join(line.lstrip("# ").strip() for line in head)
+    return words.partition("Needs:")[2].partition("Launch:")[0].strip()
 
 
 def _agreed() -> bool:

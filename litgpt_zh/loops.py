@@ -12,6 +12,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -78,8 +79,11 @@ def replicate() -> None:
     """From here on every process gets the whole model, where litgpt shards it; idempotent.
 
     litgpt's ``setup`` chooses the strategy before ``main`` runs, so a data module with ``train_with`` calls this when it is
-    made. A process that makes none keeps litgpt's sharding.
+    made. A process that makes none keeps litgpt's sharding. On a Mac Fabric would choose MPS, which has no float64 (our sums
+    of losses are of that kind): there the CPU trains, unless the environment says otherwise (``LT_ACCELERATOR=mps``).
     """
+    if sys.platform == "darwin":
+        os.environ.setdefault("LT_ACCELERATOR", "cpu")
     for module_name, strategy in SHARDING.items():
         setattr(sys.modules[module_name], strategy, Replicated)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import shutil
 import sys
@@ -12,7 +13,10 @@ from pathlib import Path
 
 import torch
 
+from litgpt_zh.language import say
 from litgpt_zh.stage import UserError
+
+_FULL = re.compile(r"not enough memory|out of memory|can't allocate memory", re.I)
 
 
 def preflight(
@@ -24,12 +28,13 @@ def preflight(
     micro_batches: int,
     steps: int,
     out_dir: Path,
-    checkpoint_bytes: int,
+    disk_bytes: int,
     device: torch.device,
 ) -> float:
     """Run ``micro_batch`` (forward and backward, no step) twice and print tokens, steps, speed, time, disk and memory.
 
-    The first call compiles and is not timed. The caller's gradients are zero afterwards by its own doing.
+    The first call compiles and is not timed. The caller's gradients are zero afterwards by its own doing. ``disk_bytes`` is
+    what the run's checkpoints will take at most.
 
     Returns:
         Measured tokens per second.
@@ -44,25 +49,38 @@ def preflight(
         micro_batch()
         _sync(device)
         seconds = time.perf_counter() - started
-    except torch.OutOfMemoryError:
+    except (RuntimeError, MemoryError) as error:
+        if not is_full(error):
+            raise
         torch.cuda.empty_cache()
         raise UserError(_smaller(micro_batch_size)) from None
     free = shutil.disk_usage(out_dir).free
-    need = 3 * checkpoint_bytes
-    if free < need:
+    if free < disk_bytes:
         raise UserError(
-            f"{out_dir}: {free / 1e9:.1f} GB free, checkpoints need {need / 1e9:.1f} GB; free some space first"
+            f"{out_dir}: {free / 1e9:.1f} GB free, checkpoints need {disk_bytes / 1e9:.1f} GB; free some space first"
         )
     rate = tokens_per_micro_batch / seconds
     if torch.distributed.is_initialized() and torch.distributed.get_rank():
         return rate
+    tokens, left = micro_batches * tokens_per_micro_batch, timedelta(seconds=round(micro_batches * seconds))
+    disk, room, memory = (n / 1e9 for n in (disk_bytes, free, _memory(device)))
     print(
-        f"{name}: {micro_batches * tokens_per_micro_batch:,.0f} tokens in {steps:,} steps | {rate:,.0f} tokens/s measured | "
-        f"about {timedelta(seconds=round(micro_batches * seconds))} | disk {need / 1e9:.1f} GB of {free / 1e9:.0f} GB free | "
-        f"memory {_memory(device) / 1e9:.2f} GB after one micro batch of {micro_batch_size}",
+        say(
+            f"{name}：{tokens:,.0f} 个词元，{steps:,} 步 | 量得每秒 {rate:,.0f} 个词元 | 约 {left} | 磁盘要 {disk:.1f} GB，空着 "
+            f"{room:.0f} GB | {micro_batch_size} 条的一个微批之后，内存 {memory:.2f} GB",
+            f"{name}: {tokens:,.0f} tokens in {steps:,} steps | {rate:,.0f} tokens/s measured | about {left} | disk {disk:.1f} GB "
+            f"of {room:.0f} GB free | memory {memory:.2f} GB after one micro batch of {micro_batch_size}",
+        ),
         flush=True,
     )
     return rate
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: torch has a class for CUDA, and only words for the CPU and MPS."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and bool(_FULL.search(str(error)))
 
 
 def _smaller(micro_batch_size: int) -> str:

@@ -9,9 +9,11 @@ a stopped one finds its own partial folder and goes on; two processes never writ
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -25,6 +27,10 @@ import xxhash
 
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers (they differ between systems) of a disk, or a person's share of it, that is full."""
+_TORCH_COULD_NOT_WRITE = re.compile("PytorchStreamWriter|inline_container.*unexpected pos|iostream error")
+"""What ``torch.save`` says then: it writes the file itself, and tells no number."""
 _VERSIONED = ("litgpt-zh", "litgpt", "lightning", "torch", "tokenizers", "numpy")
 
 
@@ -287,11 +293,14 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT
-            raise UserError(
-                f"{path}: disk full; free some space and run the same command again, it will go on"
-            ) from None
-        raise
+        if error.errno not in DISK_FULL:
+            raise
+    except RuntimeError as error:
+        if not _TORCH_COULD_NOT_WRITE.search(str(error)):
+            raise
+    else:
+        return
+    raise UserError(f"{path}: disk full; free some space and run the same command again, it will go on")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from litgpt_zh.__main__ import main
+from litgpt_zh.__main__ import _model_name, main
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -43,3 +43,28 @@ def test_so_is_one_that_a_recipe_sets(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_so_is_one_that_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert "litgpt-zh web: --checkpoint_dir is required" in refused(["web"], capsys)
+
+
+RECIPE = str(Path(__file__).parents[1] / "recipes/pretrain.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ([], None),
+        (["--help"], None),
+        (["x"], "x"),
+        (["--seed", "1", "x"], "x"),
+        (["--seed=1", "x"], "x"),
+        (["--model_name", "x"], "x"),
+        (["--model_name=x"], "x"),
+        (["--config", RECIPE], "zh-tinystories-44m"),
+        ([f"--config={RECIPE}", "--out_dir", "o"], "zh-tinystories-44m"),
+        (["--config", RECIPE, "--config", RECIPE.replace("pretrain", "tokens")], "zh-tinystories-44m"),
+        (["x", "--config", RECIPE], "x"),
+        (["--config", RECIPE, "x"], "x"),
+    ],
+)
+def test_the_model_name_is_found_wherever_it_stands(arguments: list[str], name: str | None) -> None:
+    """litgpt ends with status 0 on one that it does not know, so it is looked at before."""
+    assert _model_name(arguments) == name

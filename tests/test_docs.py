@@ -96,3 +96,41 @@ def test_the_version_stands_in_one_place() -> None:
     assert re.search(rf"^version: {litgpt_zh.__version__}$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
     assert re.search(rf"^## {litgpt_zh.__version__}\b", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert "version" in yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+
+
+# the stage map: one table, three times -----------------------------------------------------------------------------------
+
+STAGES = "corpus tokenizer tokens pretrain translate sft sft-lora preference dpo dpo-lora".split()
+ROW = re.compile(r"^\| ([a-z-]+) \| (.+?) \| (.+?) \| \[\1\]\((docs/[a-z-]+\.md)\) \|$", re.MULTILINE)
+
+
+def told(page: str) -> dict[str, tuple[set[str], set[str], str]]:
+    """Stage -> commands (without arguments), recipes and page of a README's table."""
+    return {
+        stage: (
+            {" ".join(call.split()[:2]) for call in re.findall(r"`(litgpt[^`]*)`", command)},
+            set(re.findall(r"recipes/[\w-]+\.yaml", recipes)),
+            doc,
+        )
+        for stage, command, recipes, doc in ROW.findall((ROOT / page).read_text(encoding="utf-8"))
+    }
+
+
+def test_readme_docstring_and_english_readme_have_one_stage_map() -> None:
+    chinese, english = told("README.md"), told("README.en.md")
+    assert chinese == english and list(chinese)[: len(STAGES)] == STAGES
+    lines = re.findall(r"^([a-z-]+) {2,}(.+?) {2,}(recipes/\S+) {2,}(docs/\S+)$", litgpt_zh.__doc__ or "", re.MULTILINE)
+    assert [stage for stage, *_ in lines] == list(chinese)
+    for stage, commands, recipe, doc in lines:
+        in_readme, recipes, page = chinese[stage]
+        assert in_readme <= {" ".join(part.split()[:2]) for part in commands.split(", ")}, stage
+        assert recipe in recipes and doc == page == f"docs/{stage}.md", stage
+        assert (ROOT / doc).is_file() and all((ROOT / file).is_file() for file in recipes), stage
+        for program, command in (call.split() for call in in_readme):
+            assert command in (OURS if program == "litgpt-zh" else LITGPT), (stage, command)
+
+
+def test_the_page_of_fifty_stories_is_what_the_world_tells() -> None:
+    argv = [sys.executable, "-X", "utf8", "-m", "litgpt_zh.corpus.world", "--samples", "50"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, check=True)
+    assert done.stdout == (ROOT / "docs/world-samples.md").read_bytes()

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,12 +19,15 @@ import pytest
 import torch
 import yaml
 from conftest import QUICK, WALK, Walk, run
+from litgpt.__main__ import main as stock_main
 
 from litgpt_zh import checkpoints, runlog
-from litgpt_zh.journey import STEPS
+from litgpt_zh.__main__ import main as litgpt_zh_main
+from litgpt_zh.journey import STEPS, needs_of
 from litgpt_zh.stage import MANIFEST, Manifest
 
 ROOT = Path(__file__).parent.parent
+RECIPES = sorted(file.stem for file in (ROOT / "recipes").glob("*.yaml"))
 STAGES = ["corpus", "tokenizer", "tokens", "pretrain", "sft-data", "sft", "online", "evaluate"]
 
 
@@ -48,7 +52,7 @@ def test_quickstart_leaves_every_stage_finished(walk: Walk) -> None:
 
 
 def test_quickstart_says_what_it_did_and_what_comes_next(walk: Walk) -> None:
-    for part in ("tokens/s measured", "汤姆和杰瑞是好朋友，", "words_all", "finished", "litgpt-zh chat", "report.html"):
+    for part in ("量得每秒", "汤姆和杰瑞是好朋友，", "要求的词全部写到", "自己结束", "litgpt-zh chat", "report.html"):
         assert part in walk.output, part
 
 
@@ -146,23 +150,52 @@ def test_stock_lora_runs_our_recipe_on_it(walk: Walk, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recipe", ["pretrain", "sft", "sft-lora"])
 def test_stock_litgpt_accepts_the_recipe(recipe: str) -> None:
-    command = {"pretrain": "pretrain", "sft": "finetune_full", "sft-lora": "finetune_lora"}[recipe]
-    done = run("litgpt", command, "--config", str(ROOT / f"recipes/{recipe}.yaml"), "--print_config")
+    """As a person types it: nothing of ours is imported before litgpt reads the recipe."""
+    done = run("litgpt", *launch(recipe), "--print_config")
     assert done.returncode == 0 and "litgpt_zh." in done.stdout, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize(
-    "step", [s for s in STEPS if s.command not in ("pretrain", "finetune_full")], ids=lambda s: s.recipe
-)
-def test_our_commands_accept_their_recipe(step) -> None:
-    done = run("litgpt-zh", step.command, "--config", str(ROOT / f"recipes/{step.recipe}.yaml"), "--print_config")
-    assert done.returncode == 0 and "out_dir" in done.stdout, done.stderr[-2000:]
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_is_accepted_by_the_command_it_names(
+    recipe: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / f"recipes/{recipe}.yaml").read_text(encoding="utf-8")
+    argv = [*launch(recipe), "--print_config"]
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["litgpt", *argv])
+    with pytest.raises(SystemExit) as left:
+        litgpt_zh_main(argv) if "# Launch: litgpt-zh " in text else stock_main()
+    said = capsys.readouterr()
+    assert not left.value.code, said.err[-2000:]
+    taken = yaml.safe_load(said.out)
+    assert yaml.safe_load(text).keys() <= taken.keys()
+
+
+def test_an_option_that_no_recipe_may_hold_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text((ROOT / "recipes/tokens.yaml").read_text("utf-8") + "blocksize: 5\n", "utf-8")
+    with pytest.raises(SystemExit) as left:
+        litgpt_zh_main(["tokens", "--config", str(tmp_path / "recipe.yaml"), "--print_config"])
+    assert left.value.code == 2
+
+
+def launch(recipe: str) -> list[str]:
+    """What the recipe's comment says to type, without the program."""
+    text = (ROOT / f"recipes/{recipe}.yaml").read_text(encoding="utf-8")
+    return re.search(rf"# Launch: litgpt(?:-zh)? ([a-z_]+ --config recipes/{recipe}\.yaml)", text)[1].split()  # type: ignore[index]
 
 
 def test_every_recipe_opens_with_what_it_needs_and_how_to_launch_it() -> None:
     for file in sorted((ROOT / "recipes").glob("*.yaml")):
         head = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
         assert any("Needs:" in line for line in head) and any("Launch: litgpt" in line for line in head), file.name
+
+
+def test_the_journey_says_whole_what_each_recipe_needs() -> None:
+    assert needs_of("# A.\n# Needs: b done;\n# 2 GB.\n# Launch: c\nd: 1\n# Needs: e\n") == "b done; 2 GB."
+    said = {step.recipe: needs_of((ROOT / f"recipes/{step.recipe}.yaml").read_text("utf-8")) for step in STEPS}
+    assert all(needs.endswith((".", "!")) for needs in said.values()), said
+    assert all(re.search("hour|minutes", needs) for needs in said.values()), said
+    assert all("estimate" in needs for name, needs in said.items() if name != "evaluate"), said
 
 
 # make journey --------------------------------------------------------------------------------------------------------
@@ -176,6 +209,8 @@ def test_the_journey_walks_the_recipes_on_an_archive_of_the_real_form(walk: Walk
     argv = ("litgpt-zh", "journey", "--source", str(tmp_path / "TinyStories_all_data_zh.tar.gz"), "--yes", "true")
     done = run(*argv, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    before, _, _ = done.stdout.partition("[1/8]")
+    assert "2 hours on an RTX 3090 Ti" in before and "没有接口费用" in before and "download" not in before.split()[0]
     assert Manifest.read(tmp_path / "data/corpus").counts["read"] == 200
     assert (tmp_path / "runs/journey/report.html").is_file()
     again = run(*argv, cwd=tmp_path)

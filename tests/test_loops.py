@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from types import ModuleType
 
@@ -68,6 +69,27 @@ def test_several_devices_get_the_whole_model_each_where_data_of_ours_is_made(mon
         assert not any(isinstance(strategies.DDPStrategy(), stand_in) for stand_in in chosen())  # litgpt asks
     with pytest.raises(UserError, match=r"litgpt\.pretrain\.FSDPStrategy is gone"):
         loops.check(stand_in(FSDPStrategy=None))
+
+
+@pytest.mark.parametrize(
+    ("platform", "before", "chosen"), [("darwin", None, "cpu"), ("darwin", "mps", "mps"), ("linux", None, None)]
+)
+def test_on_a_mac_the_cpu_trains_unless_it_is_said_otherwise(
+    platform: str, before: str | None, chosen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MPS has no float64, in which our losses are summed."""
+    from lightning.fabric.connector import _Connector
+
+    for name, strategy in loops.SHARDING.items():  # put back afterwards
+        monkeypatch.setattr(sys.modules[name], strategy, getattr(sys.modules[name], strategy))
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setenv("LT_ACCELERATOR", before or "")
+    if before is None:
+        monkeypatch.delenv("LT_ACCELERATOR")
+    loops.replicate()
+    assert os.environ.get("LT_ACCELERATOR") == chosen
+    assert _Connector._argument_from_env("accelerator", "auto", "auto") == (chosen or "auto")  # Fabric reads it
+    monkeypatch.delenv("LT_ACCELERATOR", raising=False)
 
 
 def test_installing_twice_wraps_once() -> None:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from litgpt_zh.stage import MANIFEST, Manifest, UserError, exclusive, fingerprint, open_stage, require_files, write_text
+from litgpt_zh.stage import (
+    MANIFEST,
+    Manifest,
+    UserError,
+    disk_errors,
+    exclusive,
+    fingerprint,
+    open_stage,
+    require_files,
+    write_text,
+)
 
 
 def make(out: Path, text: str = "data", *, fail: bool = False, **options) -> Manifest:
@@ -86,6 +99,35 @@ def test_a_full_disk_is_one_line_and_leaves_no_finished_name(tmp_path: Path) -> 
         (work.folder / "data.txt").write_text("half")
         raise OSError(28, "No space left on device")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_so_is_a_quota_that_is_used_up(number: int, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="out: disk full; free some space"), disk_errors(tmp_path / "out"):
+        raise OSError(number, "")
+    with pytest.raises(PermissionError), disk_errors(tmp_path / "out"):
+        raise PermissionError(errno.EACCES, "")
+
+
+WRITER = """
+import resource, sys
+from pathlib import Path
+import torch
+from litgpt_zh.stage import UserError, disk_errors
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # a file of more fails as on a full disk
+try:
+    with disk_errors(Path("out")):
+        torch.save({"weights": torch.zeros(100_000)}, sys.argv[1])
+except UserError as error:
+    print(error)
+"""
+
+
+def test_so_is_a_full_disk_that_torch_itself_writes_to(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", WRITER, str(tmp_path / "weights.pth")]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.stdout.startswith("out: disk full;") and done.returncode == 0, done.stderr[-2000:]
 
 
 def test_text_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

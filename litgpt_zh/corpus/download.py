@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from litgpt_zh.stage import Manifest, UserError, open_stage
+from litgpt_zh.stage import DISK_FULL, Manifest, UserError, open_stage
 
 MIRROR = "https://hf-mirror.com"
 KNOWN = {
@@ -93,7 +93,7 @@ def _fetch(dataset: str, name: str, folder: Path, *, revision: str, endpoint: st
             library_name="litgpt-zh",
         )  # fmt: skip
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in (28, 122):
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise  # disk full: `open_stage` says so
         raise _plain(error, dataset, name, endpoint) from None
     if not (folder / name).is_file():

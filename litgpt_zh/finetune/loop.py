@@ -329,6 +329,7 @@ class Finetuning:
             with fabric.no_backward_sync(model, enabled=True):
                 fabric.backward(self.objective.loss(model, batch)[0])
 
+        size = sum(p.numel() * p.element_size() for p in unwrap(model).parameters())
         rng = torch.get_rng_state()
         preflight(
             self.stage,
@@ -338,7 +339,8 @@ class Finetuning:
             micro_batches=round((self.steps - self.step) * per_step * mean / self.data.micro_batch_tokens(largest)),
             steps=self.steps - self.step,
             out_dir=call["out_dir"],
-            checkpoint_bytes=3 * sum(p.numel() * p.element_size() for p in unwrap(model).parameters()),
+            disk_bytes=size
+            * (3 * (self.data.keep + 1) + 4),  # also best.ckpt, guard.ckpt, and final/ twice while it is made
             device=fabric.device,
         )
         torch.set_rng_state(rng)

@@ -15,7 +15,7 @@ from litgpt_zh.finetune.loop import Finetuning, tied
 from litgpt_zh.finetune.memory import keep_freed
 from litgpt_zh.finetune.objective import Objective
 from litgpt_zh.loops import FULL, swapped
-from litgpt_zh.stage import UserError
+from litgpt_zh.stage import UserError, disk_errors
 
 
 def train_with(
@@ -62,7 +62,8 @@ def train_with(
         begun = functools.partial(fabric.init_module, empty_init=False)
         filled = swapped(fabric, init_module=lambda **_: begun())
         kernel = attention.fastest(fabric, config.block_size)
-        with swapped(module, **parts), filled, kernel, runlog.diverging(out_dir, ranks.is_first(fabric)):
+        watched = runlog.diverging(out_dir, ranks.is_first(fabric))
+        with disk_errors(out_dir), swapped(module, **parts), filled, kernel, watched:
             main(**arguments)
         counts: dict[str, Any] = {
             "steps": run.step,

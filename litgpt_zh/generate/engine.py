@@ -14,10 +14,11 @@ import torch
 from litgpt.model import GPT
 
 from litgpt_zh.generate.cache import require_plain, row_bytes
-from litgpt_zh.generate.memory import is_full, rows_that_fit
+from litgpt_zh.generate.memory import rows_that_fit
 from litgpt_zh.generate.request import Answer, Event, Request
 from litgpt_zh.generate.rows import Job, Rows
 from litgpt_zh.generate.text import Reader
+from litgpt_zh.preflight import is_full
 from litgpt_zh.stage import UserError
 
 PREFILL_TOKENS = {"cuda": 16_384, "cpu": 1_024}

@@ -1,9 +1,8 @@
-"""How many rows fit, and what the machine says when they do not."""
+"""How many rows fit."""
 
 from __future__ import annotations
 
 import os
-import re
 
 import torch
 from litgpt.model import GPT
@@ -12,7 +11,6 @@ from litgpt_zh.generate.cache import row_bytes
 
 SHARE = 0.8
 """Of the free memory that the caches may take; activations and logits need the rest."""
-_FULL = re.compile(r"not enough memory|out of memory|can't allocate memory", re.I)
 
 
 def rows_that_fit(model: GPT, wanted: int, length: int) -> int:
@@ -34,10 +32,3 @@ def free_bytes(device: torch.device) -> int | None:
     except (OSError, StopIteration):
         names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if "SC_AVPHYS_PAGES" in names else None
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: torch has a class for CUDA, and only words for the CPU."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and bool(_FULL.search(str(error)))

@@ -16,11 +16,12 @@ from torchmetrics.aggregation import RunningMean
 
 from litgpt_zh import attention, checkpoints, configs, prompts, ranks, runlog, schedule
 from litgpt_zh.compiling import has_compiler
+from litgpt_zh.language import say
 from litgpt_zh.loops import swapped
 from litgpt_zh.preflight import preflight
 from litgpt_zh.pretrain.loss import cross_entropy, loss_without_requests
 from litgpt_zh.sampling import continue_greedily, unwrap
-from litgpt_zh.stage import UserError, progress
+from litgpt_zh.stage import UserError, disk_errors, progress
 from litgpt_zh.tokenizer import files
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
             find_resume_path=checkpoints.find_resume_path,
         )
         kernel = attention.fastest(fabric, config.block_size)
-        with parts, kernel, reproducible(fabric.device), runlog.diverging(out_dir, ranks.is_first(fabric)):
+        watched = runlog.diverging(out_dir, ranks.is_first(fabric))
+        with disk_errors(out_dir), parts, kernel, reproducible(fabric.device), watched:
             main(**arguments)
         counts = {"steps": watch.state["step_count"], "micro_batches": watch.state["iter_num"]}
         if ranks.is_first(fabric):
@@ -260,8 +262,12 @@ class Watch:
         self.bar.close()
         done = (self.state["iter_num"] - begun) * tokens
         fabric.print(
-            f"pretrain: {done:,} tokens in {seconds:,.1f} s, validation and samples included: {done / seconds:,.0f} tokens/s "
-            "(litgpt's Tok/sec below divides by the time of day)"
+            say(
+                f"pretrain：{done:,} 个词元，{seconds:,.1f} 秒（验证与样例在内），每秒 {done / seconds:,.0f} 个（下面 litgpt 的 Tok/sec "
+                "除的是钟点，不是用时）",
+                f"pretrain: {done:,} tokens in {seconds:,.1f} s, validation and samples included: {done / seconds:,.0f} tokens/s "
+                "(litgpt's Tok/sec below divides by the time of day)",
+            )
         )
 
     def rate(self, learning_rate: float, it: int, warmup_iters: int, max_iters: int, min_lr: float) -> float:
@@ -309,7 +315,8 @@ class Watch:
             micro_batches=left,
             steps=left // accumulation,
             out_dir=call["out_dir"],
-            checkpoint_bytes=3 * size * (self.data.keep + 1),
+            disk_bytes=size
+            * (3 * (self.data.keep + 1) + 2),  # weights and two moments a step-*; final/ twice while it is made
             device=fabric.device,
         )
         self.state["optimizer"].zero_grad()
