@@ -283,7 +283,7 @@ def test_reasons_in_a_funnel_are_escaped_and_few() -> None:
     assert found is not None
     drawn = draw_funnel(found, "<i>", {"lang": "zh-CN", "read": "读", "kept": "留", "train": "训练", "val": "验证"})
     texts = re.findall(r"<text[^>]*>([^<]*)<", drawn)
-    assert "<b>" not in drawn and "<i>" not in drawn and len(texts) == 1 + 9 + 1 + 2 and texts[9].startswith("− 其他 120")
+    assert "<b>" not in drawn and "<i>" not in drawn and len(texts) == 1 + 9 + 1 + 2 and texts[9].startswith("− 其他 136")
     assert max(map(len, texts)) < 60
 
 

@@ -97,7 +97,7 @@ def read_run(run_dir: Path) -> Run:
 def _trainings(run_dir: Path, folders: dict[Any, Path | None]) -> tuple[dict[str, Training], dict[str, Training]]:
     """Logs of trainings on text, and of those on preferences: stages of ``run.json`` and whatever else is in the run."""
     places = {name: _run_of(folders.get(name) or run_dir / name) for name in TRAININGS}
-    places |= {folder.name: folder for folder in sorted(run_dir.glob("*")) if folder.name not in places}
+    places |= {folder.name: folder for folder in _beside(run_dir, "*") if folder.name not in places}
     places |= {_called(folder / "train"): folder / "train" for folder in _rounds(run_dir, folders)}
     on_text, on_preferences = {}, {}
     for name, folder in places.items():
@@ -111,8 +111,12 @@ def _trainings(run_dir: Path, folders: dict[Any, Path | None]) -> tuple[dict[str
 
 def _rounds(run_dir: Path, folders: dict[Any, Path | None]) -> list[Path]:
     """Folders of the rounds of ``online``, wherever its recipe put them."""
-    online = _run_of(folders.get("online") or run_dir / "online")
-    return sorted(folder for folder in online.glob("round-*") if folder.suffix != ".old")
+    return _beside(_run_of(folders.get("online") or run_dir / "online"), "round-*")
+
+
+def _beside(folder: Path, pattern: str) -> list[Path]:
+    """What is in a folder by its name; not what is unfinished or was moved aside."""
+    return sorted(found for found in folder.glob(pattern) if found.suffix not in (".old", ".partial"))
 
 
 def _run_of(folder: Path) -> Path:
@@ -125,9 +129,8 @@ def _called(folder: Path) -> str:
 
 
 def _found(run_dir: Path) -> list[dict[str, Any]]:
-    """Stage folders of a run without ``run.json``; what an earlier call was moved aside to is not among them."""
-    folders = [folder for folder in run_dir.glob("*") if folder.suffix not in (".old", ".partial")]
-    names = [folder.name for folder in folders if "stage" in (_manifest(folder) or {})]
+    """Stage folders of a run without ``run.json``."""
+    names = [folder.name for folder in _beside(run_dir, "*") if "stage" in (_manifest(folder) or {})]
     ranks = {name: place for place, name in enumerate(_ORDER)}
     return [{"name": name, "folder": name} for name in sorted(names, key=lambda n: (ranks.get(n, len(ranks)), n))]
 
