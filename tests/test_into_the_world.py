@@ -21,7 +21,7 @@ from conftest import QUICK, Walk
 from llama_like import ids
 from test_export import in_transformers
 from test_preference_training import pairs_dir  # noqa: F401  a fixture
-from test_serve import no_proxy  # noqa: F401  a fixture for all
+from test_serve import alone, no_proxy  # noqa: F401  the latter a fixture for all
 from test_web_page import ENDED
 from trainings import finetune, same_weights
 
@@ -84,15 +84,14 @@ def test_every_kind_of_checkpoint_is_itself_in_transformers(
     assert same_weights(tmp_path / "back", final)
 
 
-def greedy_here(here: Loaded, text: str, most: int = 60) -> list[int]:
+def greedy_here(here: Loaded, text: str, most: int = 40) -> list[int]:
     return generate(here.model, [here.encode(text)], stop_ids=here.stop_ids, max_new_tokens=most)[0].ids
 
 
-def greedy_there(there: Any, here: Loaded, text: str, most: int = 60) -> list[int]:
-    prompt = here.encode(text)
-    stop = list(here.stop_ids)
-    whole = there.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=most, max_length=None, eos_token_id=stop)
-    return [i for i in whole[0, len(prompt) :].tolist() if i not in here.stop_ids]
+def greedy_there(there: Any, here: Loaded, text: str, most: int = 40) -> list[int]:
+    prompt = torch.tensor([here.encode(text)])
+    whole = there.generate(prompt, do_sample=False, max_new_tokens=most, eos_token_id=list(here.stop_ids))
+    return [i for i in whole[0, prompt.shape[1] :].tolist() if i not in here.stop_ids]
 
 
 # a quickstart's model ------------------------------------------------------------------------------------------------
@@ -122,14 +121,14 @@ def test_a_quickstarts_model_is_exported_loaded_served_and_chatted_with(walk: Wa
     tokens = ids(200, here.config.padded_vocab_size)
     with torch.inference_mode():
         assert (here.model(tokens) - there(tokens).logits).abs().max() <= 1e-5
-    wanted = greedy_here(here, prompt_for(ASKED), 40)
-    assert greedy_there(there, here, prompt_for(ASKED), 40) == wanted
+    wanted = alone(here, prompt_for(ASKED), max_new_tokens=40)
+    assert greedy_there(there, here, prompt_for(ASKED)) == wanted.ids
     with started("serve", str(final)) as root, openai.OpenAI(base_url=root + "/v1", api_key="none") as client:
         model = client.models.list().data[0].id
         asked: Any = [{"role": "user", "content": ASKED}]
         how: dict[str, Any] = dict(model=model, messages=asked, temperature=0, max_tokens=40)
         answer = client.chat.completions.create(**how)
-        assert answer.choices[0].message.content == here.decode(wanted).rstrip("\ufffd")
+        assert answer.choices[0].message.content == wanted.text
         chunks = client.chat.completions.create(**how, stream=True)
         streamed = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
         assert streamed == answer.choices[0].message.content
