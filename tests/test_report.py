@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from test_export_card import Run as Walked
 
 from litgpt_zh.corpus.clean import RULES
 from litgpt_zh.corpus.prepare import LOST
@@ -302,6 +303,16 @@ def test_a_run_by_hand_is_shown_whole(tmp_path: Path) -> None:
     page = report(tmp_path, language="zh").read_text("utf-8")
     for expected in ("低秩微调", "<h3>kto</h3>", "花费", "12.35", "torch 2.99"):
         assert expected in page, expected
+
+
+def test_the_data_of_a_run_by_hand_is_found_in_its_folder(tmp_path: Path) -> None:
+    """As the recipes have it: data/ beside out/; each stage once, though two trainings stand on the same corpus."""
+    Walked(tmp_path, {"source": "world"})
+    run = read_run(tmp_path / "out")
+    names = [stage.name for stage in run.stages]
+    assert sorted(names[:-2]) == ["corpus", "instructions", "tokenizer", "tokens"] and names[-2:] == ["pretrain", "sft"]
+    assert run.stage("corpus").settings == {"source": "world"}
+    assert [stage.name for stage in read_run(tmp_path).stages].count("corpus") == 1
 
 
 def test_rounds_are_found_where_the_recipe_put_them(tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def read_run(run_dir: Path) -> Run:
     info = _json(run_dir / "run.json") or {}
     stages = [_stage(run_dir, entry) for entry in info.get("stages") or _found(run_dir)]
     folders = {entry.get("name"): _folder(run_dir, entry) for entry in info.get("stages") or []}
+    if not info:
+        stages = _behind(run_dir) + stages
     trainings, preferences = _trainings(run_dir, folders)
     scores = [run_dir / "score.json", *(folder / "score.json" for folder in folders.values() if folder)]
     scores += sorted(run_dir.glob("*/score.json"))
@@ -133,6 +135,23 @@ def _found(run_dir: Path) -> list[dict[str, Any]]:
     names = [folder.name for folder in _beside(run_dir, "*") if "stage" in (_manifest(folder) or {})]
     ranks = {name: place for place, name in enumerate(_ORDER)}
     return [{"name": name, "folder": name} for name in sorted(names, key=lambda n: (ranks.get(n, len(ranks)), n))]
+
+
+def _behind(run_dir: Path) -> list[Stage]:
+    """What made the data of the trainings in a run without ``run.json``, where it lies in other folders (recipes: data/)."""
+    from litgpt_zh.export.history import history
+
+    def key(outputs: Any) -> str:
+        return json.dumps(outputs, sort_keys=True)
+
+    known = {key((_manifest(folder) or {}).get("outputs")) for folder in _beside(run_dir, "*")}
+    found = []
+    for final in sorted(run_dir.glob("*/final")):
+        for made in history(final).stages:
+            if key(made.outputs) not in known:
+                known.add(key(made.outputs))
+                found.append(Stage(made.stage, "", made.seconds, made.counts, made.settings, made.versions))
+    return found
 
 
 def _stage(run_dir: Path, entry: dict[str, Any]) -> Stage:
