@@ -297,10 +297,13 @@ def test_a_run_by_hand_is_shown_whole(tmp_path: Path) -> None:
     _json(tmp_path / "foreign" / "manifest.json", {"name": "somebody else's"})
     _training(tmp_path / "sft-lora", 2.2, 1.4, 200)
     _lines(tmp_path / "kto" / "metrics.jsonl", [{"iter": n, "rewards/margins": n, "loss": 1} for n in (1, 2)])
+    hostile = '"><b>\\1'  # a folder may be called anything
+    _training(tmp_path / hostile, 2.2, 1.4, 200)
     run = read_run(tmp_path)
     assert [stage.name for stage in run.stages] == ["translate", "sft-data", "kto"]
-    assert list(run.trainings) == ["sft-lora"] and list(run.preferences) == ["kto"]
+    assert set(run.trainings) == {"sft-lora", hostile} and list(run.preferences) == ["kto"]
     page = report(tmp_path, language="zh").read_text("utf-8")
+    assert "<b>\\1" not in page and "&lt;b&gt;\\1" in page
     for expected in ("低秩微调", "<h3>kto</h3>", "花费", "12.35", "torch 2.99"):
         assert expected in page, expected
 

@@ -91,11 +91,11 @@ def _versions(run: Run) -> dict[str, str]:
 
 def _funnels(run: Run, say: dict[str, str]) -> list[tuple[str, str]]:
     """Name and picture for each stage that left data out, or might have; the samples of each round last."""
-    named = [(stage.name, stage) for stage in run.stages]
-    named += [(f"{stage.name} · {say['samples_drawn']}", stage) for stage in run.rounds]
+    titled = [(stage.name, stage) for stage in run.stages]
+    titled += [(f"{stage.name} · {say['samples_drawn']}", stage) for stage in run.rounds]
     return [
         (name, funnel.draw(found, f"{name}: {say['funnel']}", say))
-        for name, stage in named
+        for name, stage in titled
         if (found := funnel.funnel_of(stage.counts))
     ]
 
