@@ -6,7 +6,6 @@ from typing import Any
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-
 SHIPPED = ("recipes", "tokenizer", "docs")
 
 

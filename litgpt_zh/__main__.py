@@ -88,7 +88,9 @@ def usage() -> str:
     from litgpt_zh.shipped import folder
 
     lines += ["", f"First steps: litgpt-zh quickstart     Pages (in Chinese): {folder('docs') / 'index.md'}"]
-    lines += ["Stock litgpt runs our recipes too. docs/, recipes/ in help and messages: litgpt-zh recipes lays them here."]
+    lines += [
+        "Stock litgpt runs our recipes too. docs/, recipes/ in help and messages: litgpt-zh recipes lays them here."
+    ]
     return "\n".join(lines)
 
 

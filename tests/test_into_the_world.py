@@ -15,7 +15,6 @@ from typing import Any
 import openai
 import pytest
 import torch
-import trainings as runs
 from browser import browsing, chromium
 from conftest import QUICK, Walk
 from llama_like import ids
@@ -44,7 +43,10 @@ ASKED = "词汇：铲子，草地；特征：对话"
 
 @pytest.fixture(scope="module")
 def trained(
-    home: Path, base: Path, pairs_dir: Path, tmp_path_factory: pytest.TempPathFactory  # noqa: F811
+    home: Path,
+    base: Path,
+    pairs_dir: Path,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str], Path]:
     """The ``final/`` of a kind, trained by litgpt's own ``setup``; once each."""
     place, found = tmp_path_factory.mktemp("kinds"), {"pretrain": base}
@@ -67,7 +69,9 @@ def test_every_kind_of_checkpoint_is_itself_in_transformers(
     trained: Callable[[str], Path], tmp_path: Path, kind: str
 ) -> None:
     final = trained(kind)
-    assert Manifest.read(final).stage == KINDS[kind] and (kind == "pretrain" or not same_weights(final, trained("pretrain")))
+    assert Manifest.read(final).stage == KINDS[kind] and (
+        kind == "pretrain" or not same_weights(final, trained("pretrain"))
+    )
     export(final, tmp_path / "hf")
     here, there = load(final), in_transformers(tmp_path / "hf")
     assert there.config.tie_word_embeddings is not kind.endswith("head")
@@ -78,7 +82,9 @@ def test_every_kind_of_checkpoint_is_itself_in_transformers(
     for text in ("小猫", prompt_for(ASKED)):
         assert greedy_there(there, here, text) == greedy_here(here, text)
     said = there.generation_config.eos_token_id
-    assert sorted([said] if isinstance(said, int) else said) == sorted(here.stop_ids if kind != "pretrain" else [here.eos_id])
+    assert sorted([said] if isinstance(said, int) else said) == sorted(
+        here.stop_ids if kind != "pretrain" else [here.eos_id]
+    )
     assert ("chat_template" in (tmp_path / "hf/tokenizer_config.json").read_text("utf-8")) == (kind != "pretrain")
     import_hf(tmp_path / "hf", tmp_path / "back")
     assert same_weights(tmp_path / "back", final)
@@ -106,7 +112,8 @@ def started(*argv: str) -> Iterator[str]:
             assert process.stdout is not None
             said = ""
             while not (found := re.search(r"http://[0-9.:]+", said)):
-                assert (text := process.stdout.readline()), f"it ended: {said}"
+                text = process.stdout.readline()
+                assert text, f"it ended: {said}"
                 said += text
             yield found[0]
         finally:

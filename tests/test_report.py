@@ -252,7 +252,9 @@ def test_a_funnel_loses_what_was_left_out() -> None:
     """Every bar ends where the one above it does, less what its reason took; the parts lie side by side."""
     found = funnel_of(_counts(dropped={"too short": 100, "duplicate": 200}))
     assert found is not None
-    drawn = draw_funnel(found, "语料", {"lang": "zh-CN", "read": "读入", "kept": "保留", "train": "训练", "val": "验证"})
+    drawn = draw_funnel(
+        found, "语料", {"lang": "zh-CN", "read": "读入", "kept": "保留", "train": "训练", "val": "验证"}
+    )
     texts = re.findall(r"<text[^>]*>([^<]*)<", drawn)
     assert texts == [
         "读入 1,000", "− 重复的故事 200 (20.0%)", "− 太短 100 (10.0%)", "保留 700 (70.0%)", "训练 600", "验证 100",
@@ -284,7 +286,9 @@ def test_reasons_in_a_funnel_are_escaped_and_few() -> None:
     assert found is not None
     drawn = draw_funnel(found, "<i>", {"lang": "zh-CN", "read": "读", "kept": "留", "train": "训练", "val": "验证"})
     texts = re.findall(r"<text[^>]*>([^<]*)<", drawn)
-    assert "<b>" not in drawn and "<i>" not in drawn and len(texts) == 1 + 9 + 1 + 2 and texts[9].startswith("− 其他 136")
+    assert (
+        "<b>" not in drawn and "<i>" not in drawn and len(texts) == 1 + 9 + 1 + 2 and texts[9].startswith("− 其他 136")
+    )
     assert max(map(len, texts)) < 60
 
 

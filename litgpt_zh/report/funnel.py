@@ -41,9 +41,7 @@ def funnel_of(counts: Mapping[str, Any]) -> Funnel | None:
         found = Funnel(sum(failures.values()), drops, failures.get("none", 0), {})
     elif {"items", "ok", "dead"} <= set(counts):
         reasons = counts.get("reasons") or {}
-        found = Funnel(
-            counts["items"], {**reasons, "others": counts["dead"] - sum(reasons.values())}, counts["ok"], {}
-        )
+        found = Funnel(counts["items"], {**reasons, "others": counts["dead"] - sum(reasons.values())}, counts["ok"], {})
     else:
         parts = {side: counts[side] for side in ("train", "val") if isinstance(counts.get(side), int)}
         found = Funnel(counts.get("read") or 0, counts.get("dropped") or {}, counts.get("kept") or 0, parts)
