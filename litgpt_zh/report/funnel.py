@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import accumulate
 from typing import Any
 
 from litgpt_zh.report.cleaning import named
@@ -13,9 +14,9 @@ from litgpt_zh.report.wording import number
 
 _MOST = 8
 """Reasons with a bar of their own; the rest share one."""
-_WIDTH, _ROW, _BAR = 380, 34, 8
-_LABEL = 36
-"""Characters of a reason that are shown."""
+_WIDTH, _ROW, _BAR = 300, 34, 8
+_LABEL = 30
+"""Columns of a reason that are shown; a Hanzi takes two."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,7 @@ def draw(funnel: Funnel, title: str, say: Mapping[str, str]) -> str:
     left, rows = funnel.read, [_Row(f"{say['read']} {number(funnel.read)}", 0, 1, 0)]
     for reason, n in _longest(funnel.drops):
         left -= n
-        called = named(reason, say["lang"][:2])
-        called = called if len(called) <= _LABEL else called[: _LABEL - 1] + "…"
-        said = f"− {called} {number(n)} ({_percent(n / funnel.read)})"
+        said = f"− {_short(named(reason, say['lang'][:2]))} {number(n)} ({_percent(n / funnel.read)})"
         rows.append(_Row(said, 0, left / funnel.read, n / funnel.read))
     kept = funnel.kept / funnel.read
     rows.append(_Row(f"{say['kept']} {number(funnel.kept)} ({_percent(kept)})", 0, kept, 0))
@@ -101,5 +100,11 @@ def _longest(drops: Mapping[str, int]) -> Sequence[tuple[str, int]]:
     return [*ordered[:_MOST], *([("others", rest)] if rest else [])]
 
 
+def _short(text: str) -> str:
+    columns = list(accumulate(2 if character > "\u2e7f" else 1 for character in text))
+    return text if not columns or columns[-1] <= _LABEL else text[: sum(c < _LABEL for c in columns)] + "…"
+
+
 def _percent(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.001 else f"{share:.3%}"
+    """Neither nothing nor all, where a little is something."""
+    return f"{share:.1%}" if share in (0, 1) or 0.001 <= share <= 0.999 else f"{share:.3%}"
