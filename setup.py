@@ -1,10 +1,12 @@
-"""What pyproject.toml cannot say: a wheel carries the top-level recipes/ and tokenizer/ in litgpt_zh/shipped/."""
+"""What pyproject.toml cannot say: a wheel carries the top-level recipes/, tokenizer/ and docs/ in litgpt_zh/shipped/."""
 
 from pathlib import Path
 from typing import Any
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
+
+SHIPPED = ("recipes", "tokenizer", "docs")
 
 
 class WithShipped(build_py):
@@ -13,13 +15,11 @@ class WithShipped(build_py):
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
-            for name in ("recipes", "tokenizer"):
+            for name in SHIPPED:
                 self.copy_tree(name, str(Path(self.build_lib, "litgpt_zh", "shipped", name)))
 
     def get_outputs(self, *args: Any, **kwargs: Any) -> list[str]:
-        copied = [
-            p for name in ("recipes", "tokenizer") for p in Path(self.build_lib, "litgpt_zh/shipped", name).glob("*")
-        ]
+        copied = [p for name in SHIPPED for p in Path(self.build_lib, "litgpt_zh/shipped", name).glob("*")]
         return [*super().get_outputs(*args, **kwargs), *map(str, copied)]
 
 

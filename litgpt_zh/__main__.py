@@ -13,7 +13,7 @@ from litgpt_zh.stage import UserError
 OURS = {
     "quickstart": ("litgpt_zh.journey:quickstart", "everything, from nothing to a model you can talk to"),
     "journey": ("litgpt_zh.journey:journey", "recipes/ in order on the real data set, resumable"),
-    "recipes": ("litgpt_zh.shipped:recipes", "recipes/ and tokenizer/ into this folder (a checkout has them)"),
+    "recipes": ("litgpt_zh.shipped:recipes", "recipes/, tokenizer/ and docs/ into this folder (a checkout has them)"),
     "download_corpus": ("litgpt_zh.corpus.download:download", "fetch a data set from the hub or a mirror"),
     "corpus": ("litgpt_zh.corpus.stage:corpus", "raw text -> clean, deduplicated stories, train and validation"),
     "tokenizer": ("litgpt_zh.tokenizer.train:train_tokenizer", "a BPE vocabulary made for the corpus"),
@@ -54,13 +54,13 @@ LITGPT = {
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the ``litgpt-zh`` command."""
     arguments = sys.argv[1:] if argv is None else argv
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
-        return
-    if arguments[0] == "--version":
-        print(version())
-        return
     try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(usage())
+            return
+        if arguments[0] == "--version":
+            print(version())
+            return
         _require_recipes(arguments)
         if arguments[0] in OURS:
             _run_ours(arguments[0], arguments[1:])
@@ -85,7 +85,12 @@ def usage() -> str:
     lines += [f"  {name:<{width}}{text}" for name, (_, text) in OURS.items()]
     lines += ["", "litgpt's commands, with our models, data and recipes:"]
     lines += [f"  {name:<{width}}{text}" for name, text in LITGPT.items()]
-    lines += ["", "First steps: litgpt-zh quickstart     Pages: docs/     Stock litgpt runs our recipes too."]
+    from litgpt_zh.shipped import folder
+
+    lines += ["", f"First steps: litgpt-zh quickstart     Pages (in Chinese): {folder('docs') / 'index.md'}"]
+    lines += [
+        "Stock litgpt runs our recipes too. docs/, recipes/ in help and messages: litgpt-zh recipes lays them here."
+    ]
     return "\n".join(lines)
 
 

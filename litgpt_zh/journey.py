@@ -32,6 +32,9 @@ LITGPT = ("pretrain", "finetune_full", "finetune_lora")
 """Commands that stock litgpt runs from our recipes; the others are ours alone."""
 
 
+_PAGES = "The course (in Chinese) begins at docs/index.md; litgpt-zh recipes lays docs/ into this folder"
+
+
 @dataclass(frozen=True)
 class Step:
     """One stage of a walk: ``recipe`` is the name of its file in the recipes folder."""
@@ -233,7 +236,8 @@ def _finish(out_dir: Path) -> None:
     model = os.path.relpath(folders["online"])
     chat = f"litgpt-zh chat {model}"
     web = f"litgpt-zh web {os.path.relpath(out_dir)}"
-    record["next"] = [chat, web, f"litgpt chat {model}", f"litgpt-zh export {model} --out_dir out/hf", "docs/"]
+    record["next"] = [chat, web, f"litgpt chat {model}", f"litgpt-zh export {model} --out_dir out/hf"]
+    record["next"].append(say("课程从 docs/index.md 开始；没有 docs/ 就先敲 litgpt-zh recipes", _PAGES))
     write_text(out_dir / "run.json", json.dumps(record, ensure_ascii=False, indent=1))
     page = report(out_dir)
     _show_stories(folders["evaluate"])

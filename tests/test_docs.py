@@ -70,6 +70,14 @@ def test_every_page_is_in_the_course_and_on_the_site() -> None:
     assert [page.name for page in DOCS if page not in seen] == []
 
 
+def test_every_lesson_has_its_four_parts() -> None:
+    _, *lessons = re.split(r"^## (?=第.*课)", (ROOT / "docs/course.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert len(lessons) == 11
+    for lesson in lessons:
+        assert re.findall(r"^\*\*(.*?)。\*\*", lesson, re.MULTILINE) == ["为什么", "量得的", "练习", "坑"], lesson[:20]
+        assert re.search(r"\d", lesson.partition("**量得的。**")[2].partition("**练习。**")[0]) and "```bash" in lesson
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_recipes_and_commands_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -84,12 +85,21 @@ def test_the_chat_template_gives_the_prompt_of_training(tied: tuple[Path, Path],
     assert tokenizer.model_max_length == 96 and tokenizer.bos_token is None
 
 
-def test_a_pipeline_asks_with_that_prompt_and_stops_where_we_stop(tied: tuple[Path, Path]) -> None:
+def test_a_pipeline_asks_with_that_prompt_and_stops_where_we_stop(
+    tied: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     transformers = pytest.importorskip("transformers")
     pipe = transformers.pipeline("text-generation", str(tied[1]), device="cpu")
-    here = load(tied[0])
+    here, asked, original = load(tied[0]), [], pipe.model.generate
+
+    def seen(*args: Any, **kwargs: Any) -> Any:
+        asked.append(kwargs["input_ids"].tolist())
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(pipe.model, "generate", seen)
     answer = pipe([{"role": "user", "content": "草地"}], do_sample=False, max_new_tokens=60)
     prompt = here.encode(chat_prompt([("user", "草地")]))
+    assert asked == [[prompt]]
     ours = generate(here.model, [prompt], stop_ids=here.stop_ids, max_new_tokens=60)[0].ids
     assert answer[0]["generated_text"][-1]["content"].rstrip("\ufffd") == here.decode(ours)
 

@@ -243,10 +243,16 @@ def test_refusals(tmp_path: Path) -> None:
 # llama.cpp itself ----------------------------------------------------------------------------------------------------
 
 
+NO_LLAMA_CPP = (
+    "llama-cpp-python is not installed: PyPI has no wheel of it, pip install llama-cpp-python builds llama.cpp from source "
+    "(C++ compiler and CMake)"
+)
+
+
 @pytest.fixture(scope="module")
 def in_llama_cpp(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """A model of our smallest shape with the shipped tokenizer, opened by llama.cpp."""
-    llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed (it is built from source)")
+    llama_cpp = pytest.importorskip("llama_cpp", reason=NO_LLAMA_CPP)
     home = tmp_path_factory.mktemp("llama_cpp")
     small_model(home / "lit")
     export_gguf(home / "lit", home / "out", precision="f32")

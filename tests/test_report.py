@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from test_export_card import Run as Walked
 
 from litgpt_zh.corpus.clean import RULES
 from litgpt_zh.corpus.prepare import LOST
@@ -16,6 +17,10 @@ from litgpt_zh.corpus.stage import DUPLICATE
 from litgpt_zh.corpus.thin import NEAR_DUPLICATE
 from litgpt_zh.evaluate.page import highlighted
 from litgpt_zh.report.cleaning import cleaning
+from litgpt_zh.report.funnel import draw as draw_funnel
+from litgpt_zh.report.funnel import funnel_of
+from litgpt_zh.report.plots import BLUE, ORANGE
+from litgpt_zh.report.recorded import read_run
 from litgpt_zh.report.stage import report
 from litgpt_zh.stage import UserError
 
@@ -211,7 +216,7 @@ def test_whole_page(tmp_path, capsys):
         "真实故事的损失变化",
     ):
         assert expected in page, expected
-    assert page.count("<svg") == 9 and "微批次" in page.split("<svg")[1]  # Chinese stays text inside the picture
+    assert page.count("<svg") == 10 and "微批次" in page.split("<svg")[2]  # Chinese stays text inside the picture
     assert "<mark>铲子</mark>" in page and "<script>" not in page and "&lt;script&gt;" in page and "<b>一一" not in page
     assert "不是 TinyStories" in page and "litgpt-zh chat" in page
     assert not re.search(r'(?:src|href)="(?!#)', page) and "@import" not in page  # nothing comes from elsewhere
@@ -237,6 +242,98 @@ def test_missing_pieces_are_named(tmp_path):
     with open(only_training / "pretrain" / "metrics.jsonl", "a") as file:
         file.write('{"iter": 2, "lo')  # torn by a kill
     assert report(only_training, language="zh").read_text("utf-8").count("<svg") == 1
+
+
+def _counts(**counts: object) -> dict:
+    return {"read": 1000, "kept": 700, "train": 600, "val": 100} | counts
+
+
+def test_a_funnel_loses_what_was_left_out() -> None:
+    """Every bar ends where the one above it does, less what its reason took; the parts lie side by side."""
+    found = funnel_of(_counts(dropped={"too short": 100, "duplicate": 200}))
+    assert found is not None
+    drawn = draw_funnel(
+        found, "语料", {"lang": "zh-CN", "read": "读入", "kept": "保留", "train": "训练", "val": "验证"}
+    )
+    texts = re.findall(r"<text[^>]*>([^<]*)<", drawn)
+    assert texts == [
+        "读入 1,000", "− 重复的故事 200 (20.0%)", "− 太短 100 (10.0%)", "保留 700 (70.0%)", "训练 600", "验证 100",
+    ]  # fmt: skip
+    bars = [(float(x), float(w), c) for x, w, c in re.findall(r'<rect x="(.*?)".*?width="(.*?)".*?fill="(.*?)"', drawn)]
+    whole = bars[0][1]
+    blue, orange = ([(x / whole, w / whole) for x, w, colour in bars if colour == which] for which in (BLUE, ORANGE))
+    assert blue == [pytest.approx(bar) for bar in ((0, 1), (0, 0.8), (0, 0.7), (0, 0.7), (0, 0.6), (0.6, 0.1))]
+    assert orange == [pytest.approx(bar) for bar in ((0.8, 0.2), (0.7, 0.1))]
+
+
+@pytest.mark.parametrize(
+    ("counts", "read", "drops"),
+    [
+        ({"items": 9, "ok": 6, "dead": 3, "reasons": {"a": 2}}, 9, {"a": 2, "others": 1}),
+        ({"read": 5, "kept": 9, "histograms": {"sample_failure": {"none": 7, "unfinished": 3}}}, 10, {"unfinished": 3}),
+        (_counts(dropped={"a": 299}), None, None),  # one is not accounted for: no picture rather than a wrong one
+        ({"documents": 5}, None, None),
+        ({"read": 0, "kept": 0, "dropped": {}}, None, None),
+    ],
+)
+def test_what_has_a_funnel(counts: dict, read: int | None, drops: dict | None) -> None:
+    found = funnel_of(counts)
+    assert (found and found.read) == read and (found and found.drops) == drops
+
+
+def test_reasons_in_a_funnel_are_escaped_and_few() -> None:
+    found = funnel_of(_counts(dropped={f"<b>{n} " + "长" * 60: n for n in range(25)}))
+    assert found is not None
+    drawn = draw_funnel(found, "<i>", {"lang": "zh-CN", "read": "读", "kept": "留", "train": "训练", "val": "验证"})
+    texts = re.findall(r"<text[^>]*>([^<]*)<", drawn)
+    assert (
+        "<b>" not in drawn and "<i>" not in drawn and len(texts) == 1 + 9 + 1 + 2 and texts[9].startswith("− 其他 136")
+    )
+    assert max(map(len, texts)) < 60
+
+
+def test_a_run_by_hand_is_shown_whole(tmp_path: Path) -> None:
+    """Without run.json: every stage in its folder, LoRA, and trainings on preferences under any name."""
+    for name, stage in (("sft-data", "instructions"), ("translate", "translate"), ("kto", "dpo"), ("kto.old", "dpo")):
+        _json(tmp_path / name / "manifest.json", _manifest(stage, {}, {}, 1.0) | {"versions": {"torch": "2.99"}})
+    bill = {"ledger": {"calls": 5, "cost": 12.345}, "items": 4, "ok": 4, "dead": 0}
+    _json(tmp_path / "translate" / "manifest.json", _manifest("translate", {}, bill, 1.0))
+    _json(tmp_path / "foreign" / "manifest.json", {"name": "somebody else's"})
+    _training(tmp_path / "sft-lora", 2.2, 1.4, 200)
+    _lines(tmp_path / "kto" / "metrics.jsonl", [{"iter": n, "rewards/margins": n, "loss": 1} for n in (1, 2)])
+    hostile = '"><b>\\1'  # a folder may be called anything
+    _training(tmp_path / hostile, 2.2, 1.4, 200)
+    run = read_run(tmp_path)
+    assert [stage.name for stage in run.stages] == ["translate", "sft-data", "kto"]
+    assert set(run.trainings) == {"sft-lora", hostile} and list(run.preferences) == ["kto"]
+    page = report(tmp_path, language="zh").read_text("utf-8")
+    assert "<b>\\1" not in page and "&lt;b&gt;\\1" in page
+    for expected in ("低秩微调", "<h3>kto</h3>", "花费", "12.35", "torch 2.99"):
+        assert expected in page, expected
+
+
+def test_the_data_of_a_run_by_hand_is_found_in_its_folder(tmp_path: Path) -> None:
+    """As the recipes have it: data/ beside out/; each stage once, though two trainings stand on the same corpus."""
+    Walked(tmp_path, {"source": "world"})
+    run = read_run(tmp_path / "out")
+    names = [stage.name for stage in run.stages]
+    assert sorted(names[:-2]) == ["corpus", "instructions", "tokenizer", "tokens"] and names[-2:] == ["pretrain", "sft"]
+    assert run.stage("corpus").settings == {"source": "world"}
+    assert [stage.name for stage in read_run(tmp_path).stages].count("corpus") == 1
+
+
+def test_rounds_are_found_where_the_recipe_put_them(tmp_path: Path) -> None:
+    """A journey's record lies in runs/journey, its folders elsewhere."""
+    run = fake_run(tmp_path / "out")
+    info = json.loads((run / "run.json").read_text("utf-8"))
+    for stage in info["stages"]:
+        stage["folder"] = "../../out/" + stage["folder"]
+    _json(tmp_path / "runs" / "journey" / "run.json", info)
+    failures = {"read": 5, "kept": 3, "histograms": {"sample_failure": {"none": 30, "unfinished": 10}}}
+    _json(run / "online" / "round-1" / "pairs" / "manifest.json", _manifest("pairs", {}, failures, 1.0))
+    page = report(tmp_path / "runs" / "journey", language="zh").read_text("utf-8")
+    assert "<h3>online/round-1</h3>" in page and "奖励之差" in page
+    assert "online/round-1 · 采样" in page and "− 没有写完 10 (25.0%)" in page
 
 
 def test_cleaning_is_shown_with_examples(tmp_path):

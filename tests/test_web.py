@@ -20,6 +20,7 @@ from tiny_checkpoint import write_checkpoint, write_letters
 
 from litgpt_zh.constraints import Constraints, check
 from litgpt_zh.generate.load import Loaded, load
+from litgpt_zh.preference.data import Preference
 from litgpt_zh.preference.stage import pairs
 from litgpt_zh.prompts import story_request
 from litgpt_zh.serve.app import Limits, Service
@@ -268,6 +269,12 @@ def test_from_votes_to_pairs(root: str, votes: Votes, folder: Path, tmp_path: Pa
     )  # fmt: skip
     assert manifest.counts["kept"] == len(expected) and not manifest.counts["dropped"]
     assert manifest.counts["train"] and manifest.counts["val"]
+    read = Preference(pairs_dir=tmp_path / "pairs")  # by DPO
+    read.setup()
+    assert (len(read.train_dataset), len(read.test_dataset)) == (manifest.counts["train"], manifest.counts["val"])
+    voted = {better for better, _ in expected}
+    for item in (read.train_dataset[n] for n in range(len(read.train_dataset))):
+        assert read.train_dataset.processor.decode(item["chosen"][item["prompt"] :].tolist()) in voted
     program, *rest = train.split()
     parsed = run(program, *rest, "--print_config", cwd=Path(__file__).parent.parent)
     assert parsed.returncode == 0 and f"checkpoint_dir: {folder / 'sft' / 'final'}" in parsed.stdout, parsed.stderr[

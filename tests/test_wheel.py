@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from conftest import QUICK, run
 
 import litgpt_zh
-from litgpt_zh.shipped import recipes
+from litgpt_zh.shipped import NAMES, recipes
 
 ROOT = Path(__file__).parents[1]
 NOT_SOURCE = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "data", "out", "runs", "*.old")
@@ -26,7 +27,7 @@ NOT_SOURCE = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", 
 
 def test_recipes_are_laid_and_yours_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipes(tmp_path)
-    for name in ("recipes", "tokenizer"):
+    for name in NAMES:
         for file in (ROOT / name).iterdir():
             assert (tmp_path / name / file.name).read_bytes() == file.read_bytes()
     (tmp_path / "recipes/sft.yaml").write_text("mine: true\n")
@@ -92,12 +93,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_package_recipes_and_tokenizer_alone(installed: Installed) -> None:
+def test_the_wheel_holds_the_package_and_what_is_shipped_with_it_alone(installed: Installed) -> None:
     names = zipfile.ZipFile(installed.wheel).namelist()
     assert installed.wheel.name == f"litgpt_zh-{litgpt_zh.__version__}-py3-none-any.whl"
     tops = {name.split("/")[0] for name in names}
     assert tops == {"litgpt_zh", f"litgpt_zh-{litgpt_zh.__version__}.dist-info"}
-    for name in ("recipes", "tokenizer"):
+    for name in NAMES:
         packed = {file.rpartition("/")[2] for file in names if file.startswith(f"litgpt_zh/shipped/{name}/")}
         assert packed == {file.name for file in (ROOT / name).iterdir()}
     files = {
@@ -113,6 +114,11 @@ def test_quickstart_and_recipes_run_from_the_wheel_in_an_empty_folder(installed:
     assert str(installed.bin.parent) in where.stdout.split()[0] and f"'{ROOT}'" not in where.stdout, where.stdout
     done = installed.run("litgpt-zh", "recipes", cwd=tmp_path)
     assert done.returncode == 0 and (tmp_path / "tokenizer/tokenizer.json").is_file(), done.stderr[-2000:]
+    page = re.search(r"Pages.*: (.*)", installed.run("litgpt-zh", "--help", cwd=tmp_path).stdout)
+    assert page and Path(page[1]).is_relative_to(installed.bin.parent) and Path(page[1]).is_file()
+    named = re.findall(r"\bdocs/[\w-]+\.md", "".join(f.read_text("utf-8") for f in ROOT.glob("litgpt_zh/**/*.py")))
+    named += re.findall(r"\bdocs/[\w-]+\.md", "".join(f.read_text("utf-8") for f in ROOT.glob("recipes/*.yaml")))
+    assert len(named) > 20 and not [name for name in named if not (tmp_path / name).is_file()]
     done = installed.run("litgpt-zh", "sweep", "--config", "recipes/sweep.yaml", "--print_config", cwd=tmp_path)
     assert done.returncode == 0 and "recipes/pretrain.yaml" in done.stdout, done.stderr[-2000:]
     done = installed.run("litgpt-zh", "quickstart", "--scale", "tiny", cwd=tmp_path)

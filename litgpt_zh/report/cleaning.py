@@ -14,8 +14,15 @@ _NAMES = {
     "untranslated": "没有翻译的英文", "repetition": "反复重复", "too short": "太短", "too long": "太长",
     "not Chinese": "不是中文", "duplicate": "重复的故事", "near-duplicate": "近似重复的故事",
     "words, sentence or summary left out": "去掉了不再相符的词、句子、摘要",
+    "validation is full": "验证集已满", "unfinished": "没有写完", "broken": "有坏字", "degenerate": "反复重复",
+    "others": "其他",
 }  # fmt: skip
 """Rule or reason -> its name on the Chinese page; reasons of the readers keep theirs."""
+
+
+def named(reason: str, language: str) -> str:
+    """What the page calls a rule or a reason."""
+    return _NAMES.get(reason, reason) if language == "zh" else reason
 
 
 def cleaning(counts: dict[str, Any], language: str) -> list[dict[str, Any]]:
@@ -38,7 +45,7 @@ def cleaning(counts: dict[str, Any], language: str) -> list[dict[str, Any]]:
     names = sorted({*changed, *dropped}, key=lambda name: (-changed.get(name, 0) - dropped.get(name, 0), name))
     return [
         {
-            "name": _NAMES.get(name, name) if language == "zh" else name,
+            "name": named(name, language),
             "changed": changed.get(name, 0),
             "dropped": dropped.get(name, 0),
             "examples": [example for example in examples.get(name, []) if example["before"]][:_SHOWN],

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 BLUE, ORANGE, GREY = "#3b82c4", "#e07b39", "#8a8a8a"
@@ -112,7 +113,6 @@ def _inline(svg: str, alt: str) -> str:
     """The bare element, scalable, without the ids that several plots on one page would share."""
     svg = svg[svg.index("<svg") :]
     svg = _IDS.sub("", svg)
-    svg = re.sub(
-        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{alt}">', svg, count=1
-    )
+    said = f'role="img" aria-label="{escape(alt)}"'  # a folder's name may be in it
+    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', lambda m: f'<svg viewBox="{m[1]}" {said}>', svg, count=1)
     return re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)

@@ -11,20 +11,11 @@ from typing import Any, TypeGuard
 from litgpt_zh.stage import MANIFEST, UserError
 
 TRAININGS = ("pretrain", "sft")
-PREFERENCES = ("dpo", "dpo-lora", "online/round-*/train")
-"""Where trainings on preferences lie in a run."""
-_STAGE_FOLDERS = (
-    "corpus",
-    "tokenizer",
-    "tokens",
-    "pretrain",
-    "sft-data",
-    "instructions",
-    "sft",
-    "sft-lora",
-    "online",
-    "evaluate",
-)
+"""Those that a page names even where they were not run."""
+_OF_PREFERENCES = ("rewards/", "val_guard_")
+"""Beginnings of what only trainings on preferences log."""
+_ORDER = "download corpus tokenizer tokens pretrain translate sft-data instructions sft sft-lora".split()
+"""Stages of a run without ``run.json`` come in this order, others behind them by name."""
 
 
 @dataclass
@@ -36,6 +27,7 @@ class Stage:
     seconds: float | None = None
     counts: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -69,6 +61,8 @@ class Run:
     sweep: dict[str, Any] | None = None
     preferences: dict[str, Training] = field(default_factory=dict)
     """trainings on preferences, by their folder in the run"""
+    rounds: list[Stage] = field(default_factory=list)
+    """the sampled pairs of each round"""
 
     def stage(self, name: str) -> Stage | None:
         return next((stage for stage in self.stages if stage.name == name), None)
@@ -85,35 +79,79 @@ def read_run(run_dir: Path) -> Run:
     info = _json(run_dir / "run.json") or {}
     stages = [_stage(run_dir, entry) for entry in info.get("stages") or _found(run_dir)]
     folders = {entry.get("name"): _folder(run_dir, entry) for entry in info.get("stages") or []}
-    trainings = {}
-    for name in TRAININGS:
-        folder = folders.get(name) or run_dir / name
-        folder = folder.parent if folder.name == "final" else folder
-        training = Training(_lines(folder / "metrics.jsonl"), _lines(folder / "samples.jsonl"))
-        if training.metrics or training.samples:
-            trainings[name] = training
+    if not info:
+        stages = _behind(run_dir) + stages
+    trainings, preferences = _trainings(run_dir, folders)
     scores = [run_dir / "score.json", *(folder / "score.json" for folder in folders.values() if folder)]
     scores += sorted(run_dir.glob("*/score.json"))
     score = next((found for path in scores if (found := _json(path))), None)
     sweeps = [run_dir / "sweep.json", *sorted(run_dir.glob("*/sweep.json"))]
     sweep = next((found for path in sweeps if (found := _json(path))), None)
-    if not (info or stages or trainings or score or sweep):
+    if not (info or stages or trainings or preferences or score or sweep):
         raise UserError(
             f"{run_dir}: nothing recorded (no run.json, manifest.json, metrics.jsonl or score.json); run a stage"
         )
-    return Run(run_dir, info, stages, trainings, score, sweep, _preferences(run_dir))
+    pairs = [folder / "pairs" for folder in _rounds(run_dir, folders)]
+    rounds = [_stage(run_dir, {"name": _called(f), "folder": f.absolute()}) for f in pairs if _manifest(f)]
+    return Run(run_dir, info, stages, trainings, score, sweep, preferences, rounds)
 
 
-def _preferences(run_dir: Path) -> dict[str, Training]:
-    folders = [folder for place in PREFERENCES for folder in sorted(run_dir.glob(place))]
-    found = {str(f.relative_to(run_dir)).removesuffix("/train"): Training(_lines(f / "metrics.jsonl")) for f in folders}
-    return {name: training for name, training in found.items() if training.metrics}
+def _trainings(run_dir: Path, folders: dict[Any, Path | None]) -> tuple[dict[str, Training], dict[str, Training]]:
+    """Logs of trainings on text, and of those on preferences: stages of ``run.json`` and whatever else is in the run."""
+    places = {name: _run_of(folders.get(name) or run_dir / name) for name in TRAININGS}
+    places |= {folder.name: folder for folder in _beside(run_dir, "*") if folder.name not in places}
+    places |= {_called(folder / "train"): folder / "train" for folder in _rounds(run_dir, folders)}
+    on_text, on_preferences = {}, {}
+    for name, folder in places.items():
+        training = Training(_lines(folder / "metrics.jsonl"), _lines(folder / "samples.jsonl"))
+        if any(key.startswith(_OF_PREFERENCES) for line in training.metrics for key in line):
+            on_preferences[name] = training
+        elif training.metrics or training.samples:
+            on_text[name] = training
+    return on_text, on_preferences
+
+
+def _rounds(run_dir: Path, folders: dict[Any, Path | None]) -> list[Path]:
+    """Folders of the rounds of ``online``, wherever its recipe put them."""
+    return _beside(_run_of(folders.get("online") or run_dir / "online"), "round-*")
+
+
+def _beside(folder: Path, pattern: str) -> list[Path]:
+    """What is in a folder by its name; not what is unfinished or was moved aside."""
+    return sorted(found for found in folder.glob(pattern) if found.suffix not in (".old", ".partial"))
+
+
+def _run_of(folder: Path) -> Path:
+    return folder.parent if folder.name == "final" else folder
+
+
+def _called(folder: Path) -> str:
+    """``online/round-1`` for its ``train`` or ``pairs``."""
+    return f"{folder.parents[1].name}/{folder.parent.name}"
 
 
 def _found(run_dir: Path) -> list[dict[str, Any]]:
     """Stage folders of a run without ``run.json``."""
-    names = [name for name in _STAGE_FOLDERS if _manifest(run_dir / name)]
-    return [{"name": name, "folder": name} for name in names]
+    names = [folder.name for folder in _beside(run_dir, "*") if "stage" in (_manifest(folder) or {})]
+    ranks = {name: place for place, name in enumerate(_ORDER)}
+    return [{"name": name, "folder": name} for name in sorted(names, key=lambda n: (ranks.get(n, len(ranks)), n))]
+
+
+def _behind(run_dir: Path) -> list[Stage]:
+    """What made the data of the trainings in a run without ``run.json``, where it lies in other folders (recipes: data/)."""
+    from litgpt_zh.export.history import history
+
+    def key(outputs: Any) -> str:
+        return json.dumps(outputs, sort_keys=True)
+
+    known = {key((_manifest(folder) or {}).get("outputs")) for folder in _beside(run_dir, "*")}
+    found = []
+    for final in sorted(run_dir.glob("*/final")):
+        for made in history(final).stages:
+            if key(made.outputs) not in known:
+                known.add(key(made.outputs))
+                found.append(Stage(made.stage, "", made.seconds, made.counts, made.settings, made.versions))
+    return found
 
 
 def _stage(run_dir: Path, entry: dict[str, Any]) -> Stage:
@@ -126,6 +164,7 @@ def _stage(run_dir: Path, entry: dict[str, Any]) -> Stage:
         seconds=manifest.get("seconds") if seconds is None else seconds,
         counts=entry.get("counts") or manifest.get("counts") or {},
         settings=manifest.get("settings") or {},
+        versions=manifest.get("versions") or {},
     )
 
 

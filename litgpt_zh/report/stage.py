@@ -10,7 +10,8 @@ from typing import Any
 from litgpt_zh.evaluate.page import highlighted
 from litgpt_zh.language import Language, language
 from litgpt_zh.pages import templates
-from litgpt_zh.report.cleaning import cleaning
+from litgpt_zh.report import funnel
+from litgpt_zh.report.cleaning import cleaning, named
 from litgpt_zh.report.recorded import Run, Stage, Training, read_run
 from litgpt_zh.report.wording import counted, duration, number, words
 from litgpt_zh.stage import disk_errors, write_text
@@ -19,7 +20,7 @@ _SAMPLES = 8
 
 
 def report(run_dir: Path, out: Path | None = None, language: Language = "auto") -> Path:
-    """Render one page for a run: stages, curves, the timeline of a story, score card, samples, settings.
+    """Render one page for a run: stages, where the data went, curves, the timeline of a story, score card, samples, settings.
 
     Everything comes from recorded files (run.json, manifest.json, metrics.jsonl, samples.jsonl, score.json); what is not
     there is named as not run. The page needs no network.
@@ -62,6 +63,7 @@ def render(run: Run, choice: str = "auto") -> str:
         tiles=_tiles(run, say, chosen),
         sweep=_sweep(run, chosen),
         stages=[_row(stage, chosen) for stage in run.stages],
+        funnels=_funnels(run, say),
         cleaning=cleaning(corpus.counts, chosen) if (corpus := run.stage("corpus")) else [],
         curves=_curves(run, say),
         preferences=[(name, _preference_plots(name, one, say)) for name, one in run.preferences.items()],
@@ -72,13 +74,30 @@ def render(run: Run, choice: str = "auto") -> str:
         rounds=_rounds(run),
         samples=_samples(_cards(run.score)),
         settings=[(s.name, _pretty(s.settings)) for s in run.stages if s.settings],
-        versions=run.info.get("versions") or (run.score or {}).get("versions") or {},
+        versions=_versions(run),
         next_steps=_next_steps(run.info.get("next_steps") or run.info.get("next") or []),
     )
 
 
 def _machine(machine: Any) -> str:
     return " · ".join(f"{v}" for v in machine.values() if v) if isinstance(machine, dict) else str(machine or "")
+
+
+def _versions(run: Run) -> dict[str, str]:
+    """Of the walk; of a run without one, of the last stage that recorded them."""
+    last = next((stage.versions for stage in reversed(run.stages) if stage.versions), {})
+    return run.info.get("versions") or last or (run.score or {}).get("versions") or {}
+
+
+def _funnels(run: Run, say: dict[str, str]) -> list[tuple[str, str]]:
+    """Name and picture for each stage that left data out, or might have; the samples of each round last."""
+    titled = [(stage.name, stage) for stage in run.stages]
+    titled += [(f"{stage.name} · {say['samples_drawn']}", stage) for stage in run.rounds]
+    return [
+        (name, funnel.draw(found, f"{name}: {say['funnel']}", say))
+        for name, stage in titled
+        if (found := funnel.funnel_of(stage.counts))
+    ]
 
 
 def _is_synthetic(run: Run) -> bool:
@@ -99,13 +118,22 @@ def _tiles(run: Run, say: dict[str, str], chosen: str) -> list[tuple[str, str]]:
         (say["val_pretrain"], f"{loss['pretrain']:.3f}" if loss.get("pretrain") is not None else None),
         (say["val_sft"], f"{loss['sft']:.3f}" if loss.get("sft") is not None else None),
         (say["total_time"], duration(sum(seconds), chosen) if seconds else None),
+        (say["cost"], f"{cost:,.2f}" if (cost := sum(_cost(stage) for stage in run.stages)) else None),
     ]
     return [(label, value) for label, value in tiles if value]
+
+
+def _cost(stage: Stage) -> float:
+    """What the answers of a paid endpoint cost, by its prices; 0 where none was asked or none is known."""
+    ledger = stage.counts.get("ledger")
+    return float(ledger.get("cost") or 0) if isinstance(ledger, dict) else 0.0
 
 
 def _row(stage: Stage, chosen: str) -> dict[str, Any]:
     """One stage for the table: counts with known names, one line per split, and every reason of a drop."""
     lines = [("", _named(stage.counts, chosen)), ("", _measured(stage.counts.get("measured"), chosen))]
+    if cost := _cost(stage):
+        lines.append(("", [(words(chosen)["cost"], f"{cost:,.2f}")]))
     for key in ("train", "val"):
         if isinstance(stage.counts.get(key), dict):
             lines.append((words(chosen)[key], _named(stage.counts[key], chosen)))
@@ -115,7 +143,9 @@ def _row(stage: Stage, chosen: str) -> dict[str, Any]:
         "command": stage.command,
         "time": duration(stage.seconds, chosen),
         "lines": [(label, pairs) for label, pairs in lines if pairs],
-        "drops": sorted(dropped.items(), key=lambda pair: -pair[1]) if isinstance(dropped, dict) else [],
+        "drops": [(named(reason, chosen), n) for reason, n in sorted(dropped.items(), key=lambda pair: -pair[1])]
+        if isinstance(dropped, dict)
+        else [],
         "drops_known": isinstance(dropped, dict),
     }
 
@@ -150,7 +180,9 @@ def _sweep(run: Run, chosen: str) -> dict[str, Any] | None:
 def _curves(run: Run, say: dict[str, str]) -> list[tuple[str, list[str]]]:
     """Per training its plots: loss, learning rate, tokens per second."""
     return [
-        (say[name], _plots(say[name], training, say)) for name, training in run.trainings.items() if training.metrics
+        (title, _plots(title, training, say))
+        for name, training in run.trainings.items()
+        if training.metrics and (title := say.get(name, name))
     ]
 
 
@@ -211,7 +243,7 @@ def _timelines(run: Run, say: dict[str, str]) -> list[dict[str, Any]]:
                 {"share": f"{s.get('share') or 0:.0%}", "iter": s.get("iter", 0), "text": str(s.get("text", ""))}
                 for s in points
             ]
-            timelines.append({"name": say[name], "prompt": prompt, "points": points})
+            timelines.append({"name": say.get(name, name), "prompt": prompt, "points": points})
     return timelines
 
 

@@ -1,6 +1,7 @@
-"""The recipes and the tokenizer that come with the project, for a folder that is no checkout of it.
+"""The recipes, the tokenizer and the pages that come with the project, for a folder that is no checkout of it.
 
-The repository keeps them in its top-level ``recipes/`` and ``tokenizer/``; a wheel carries copies in here (``setup.py``).
+The repository keeps them in its top-level ``recipes/``, ``tokenizer/`` and ``docs/``; a wheel carries copies in here
+(``setup.py``).
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from pathlib import Path
 
 from litgpt_zh.stage import UserError
 
-NAMES = ("recipes", "tokenizer")
+NAMES = ("recipes", "tokenizer", "docs")
 _HERE = Path(__file__).parent
 
 
 def folder(name: str) -> Path:
-    """``recipes/`` or ``tokenizer/``: the wheel's, or those of the checkout that this package lies in.
+    """``recipes/``, ``tokenizer/`` or ``docs/``: the wheel's, or those of the checkout that this package lies in.
 
     Raises:
         UserError: the installation lacks them.
@@ -27,7 +28,8 @@ def folder(name: str) -> Path:
 
 
 def recipes(out_dir: Path = Path(".")) -> None:
-    """Lay recipes/ and tokenizer/ into a folder, so that the commands of the docs work there as they are typed.
+    """Lay recipes/, tokenizer/ and docs/ into a folder, so that the commands of the docs work there as they are typed, and
+    the pages that help and messages name are there: begin with docs/index.md.
 
     A file that is there already is never changed: one that differs is named and kept.
 
@@ -35,7 +37,7 @@ def recipes(out_dir: Path = Path(".")) -> None:
         out_dir: the folder you work in.
 
     Raises:
-        UserError: ``out_dir``, or recipes or tokenizer in it, is a file.
+        UserError: ``out_dir``, or recipes, tokenizer or docs in it, is a file.
     """
     for name in NAMES:
         lay(name, Path(out_dir) / name)
