@@ -127,7 +127,7 @@ def test_the_best_of_pretraining_is_kept(home: Path, tmp_path: Path, monkeypatch
 
     def run(name: str) -> Path:
         data = Pretraining(home / "tokens", sample_tokens=5, keep_best=True)
-        optimizer = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.5}}
+        optimizer = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 5.0}}
         train = {"max_tokens": 12 * 8 * BLOCK, "lr_warmup_steps": 11}
         return pretrain(home, tmp_path / name, monkeypatch, data=data, optimizer=optimizer, train=train)
 
