@@ -1,12 +1,12 @@
 """What each lever is worth on a GPU: from stock litgpt to our recipe, one rung after another, then sampling.
 
     python benchmarks/gpu.py            # about 8 minutes on one GPU of 24 GB or more; prints a table for docs/benchmarks.md
-    python benchmarks/gpu.py --toy      # the same on any machine with a model of 2M and one step a turn, to see that it runs
+    python benchmarks/gpu.py --quick    # on any machine, a model of 2M and one step a turn: shows that it runs, no bars
 
 Every rung is litgpt's own ``setup`` in a process of its own (race.py): the same rows, seed and global batch; tokens per second
 over steps after the first three. The first rung runs once more at the end: what the two differ by is the noise. A rung that
 does not fit into the memory is said to be left out. MFU: tokens/s x (6 parameters + 6 layers x width x block) / the card's
-dense bf16 peak (data sheet; measured with one matrix product where the card is not known).
+dense bf16 peak (litgpt_zh/throughput.py; measured with one matrix product where the card is not known).
 Bars (of a card of the H200's class): 1.3 times stock at the same micro batch, 45% MFU. One line a figure,
 ``name: value (bar: ...)``; the exit status is 1 if a bar is missed.
 """
@@ -26,8 +26,8 @@ import torch
 from pretrain import ADAMW, MUON
 from race import MISSED, ROOT, figure, median_rate, race
 
-PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "4090": 165e12, "3090": 71e12, "L40S": 362e12, "B200": 2250e12}
-"""Dense bf16 with float32 accumulation, FLOP/s, from the data sheets."""
+from litgpt_zh.throughput import flops_per_token, peak_of
+
 RUNGS: dict[str, dict[str, Any]] = {
     "stock_default_micro_4": {"data": "packed", "micro": 4},
     "stock_micro_32": {"data": "packed", "micro": 32},
@@ -43,11 +43,8 @@ RUNGS: dict[str, dict[str, Any]] = {
 
 def peak() -> float:
     """FLOP/s of this device in bf16."""
-    if torch.cuda.is_available():
-        name = torch.cuda.get_device_name()
-        for part, flops in PEAKS.items():
-            if part in name:
-                return flops
+    if torch.cuda.is_available() and (known := peak_of(torch.cuda.get_device_name())):
+        return known
     size, device = (8192, "cuda") if torch.cuda.is_available() else (1024, "cpu")
     a = torch.randn(size, size, device=device, dtype=torch.bfloat16 if device == "cuda" else torch.float32)
     best = 0.0
@@ -60,48 +57,39 @@ def peak() -> float:
     return best
 
 
-def flops_per_token(model: str, block: int) -> float:
-    """Forward and backward: 6 for each parameter (tied ones once: the head), and causal attention."""
-    from litgpt import GPT, Config
-
-    import litgpt_zh.configs  # noqa: F401
-
-    config = Config.from_name(model)
-    with torch.device("meta"):
-        gpt = GPT(config)
-    parameters = sum(p.numel() for p in gpt.parameters()) - config.padded_vocab_size * config.n_embd
-    return 6 * parameters + 6 * config.n_layer * config.n_embd * block
-
-
-def prepare(home: Path, toy: bool) -> dict[str, Any]:
+def prepare(home: Path, quick: bool) -> dict[str, Any]:
     """Tokens of the built-in world; what all rungs share."""
     from litgpt_zh.corpus.stage import corpus
     from litgpt_zh.tokens.stage import tokens
 
-    block = 64 if toy else 512
-    corpus("world", home / "corpus", stories=200 if toy else 20_000, length="short")
+    block = 64 if quick else 512
+    corpus("world", home / "corpus", stories=200 if quick else 20_000, length="short")
     tokens(home / "corpus", ROOT / "tokenizer", home / "tokens", block_size=block)
     return {
-        "kind": "pretrain", "model": "zh-tinystories-2m" if toy else "zh-tinystories-44m", "block": block,
-        "tokens": str(home / "tokens"), "tokenizer": str(ROOT / "tokenizer"), "global": 4 if toy else 256,
-        "precision": "32-true" if toy else "bf16-mixed", "optimizer": ADAMW, "compile": not toy,
+        "kind": "pretrain", "model": "zh-tinystories-2m" if quick else "zh-tinystories-44m", "block": block,
+        "tokens": str(home / "tokens"), "tokenizer": str(ROOT / "tokenizer"), "global": 4 if quick else 256,
+        "precision": "32-true" if quick else "bf16-mixed", "optimizer": ADAMW, "compile": not quick,
     }  # fmt: skip
 
 
-def ladder(home: Path, toy: bool) -> None:
+def ladder(home: Path, quick: bool) -> None:
     """Each rung alone, so that its memory is its own."""
-    shared = prepare(home, toy)
-    top, cost = peak(), flops_per_token(shared["model"], shared["block"])
+    from litgpt import Config
+
+    import litgpt_zh.configs  # noqa: F401
+
+    shared = prepare(home, quick)
+    top, cost = peak(), flops_per_token(Config.from_name(shared["model"]), shared["block"])
     print(f"peak {top / 1e12:.1f} TFLOP/s, {cost / 1e6:.0f} MFLOP a token")
     rungs = RUNGS
-    if toy:
+    if quick:
         few = ("stock_default_micro_4", "and_one_cross_entropy", "ours_micro_32")
         rungs = {name: {**RUNGS[name], "micro": 2} for name in few}
     rates: dict[str, float] = {}
     for name, rung in rungs.items():
         try:
             found = race(
-                {name: {**shared, **rung}}, home / name, threads=1 if toy else 8, steps=1 if toy else 8, rounds=3
+                {name: {**shared, **rung}}, home / name, threads=1 if quick else 8, steps=1 if quick else 8, rounds=3
             )
         except SystemExit as error:
             if "out of memory" not in str(error).lower():
@@ -113,7 +101,7 @@ def ladder(home: Path, toy: bool) -> None:
         figure(f"{name}_mfu", rates[name] * cost / top, form=".3f")
         if memory := found[name]["memory"]:
             figure(f"{name}_memory_gb", memory / 1e9, form=".1f")
-    if toy:
+    if quick:
         return
     if "stock_micro_32" in rates and "ours_micro_32" in rates:
         against = rates["ours_micro_32"] / rates["stock_micro_32"]
@@ -123,19 +111,19 @@ def ladder(home: Path, toy: bool) -> None:
     figure("best_mfu", mfu, ">= 0.45", mfu >= 0.45, ".3f")
 
 
-def sampling(toy: bool) -> None:
+def sampling(quick: bool) -> None:
     """Stories a second: prompts of 10-60 tokens, answers of a forced length, random weights, several batch sizes."""
     from litgpt import GPT, Config
 
     from litgpt_zh.generate.batch import generate
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    config = Config.from_name("zh-tinystories-2m" if toy else "zh-tinystories-44m")
+    config = Config.from_name("zh-tinystories-2m" if quick else "zh-tinystories-44m")
     torch.manual_seed(0)
     model = GPT(config).to(device, torch.bfloat16 if device == "cuda" else torch.float32).eval()
     rng = random.Random(0)
-    new = 8 if toy else 200
-    for batch in (4,) if toy else (64, 256, 512):
+    new = 8 if quick else 200
+    for batch in (4,) if quick else (64, 256, 512):
         prompts = [[rng.randrange(6, 6656) for _ in range(rng.randint(10, 60))] for _ in range(batch)]
         generate(model, prompts, max_new_tokens=4, stop_ids=[])
         started = time.perf_counter()
@@ -145,16 +133,16 @@ def sampling(toy: bool) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--toy", action="store_true")
+    parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    if not arguments.toy and not torch.cuda.is_available():
-        parser.error("no GPU here; --toy shows that the script runs")
+    if not arguments.quick and not torch.cuda.is_available():
+        parser.error("no GPU here; --quick shows that the script runs")
     if torch.cuda.is_available():
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        ladder(Path(folder), arguments.toy)
-        sampling(arguments.toy)
+        ladder(Path(folder), arguments.quick)
+        sampling(arguments.quick)
     print(f"{(time.perf_counter() - started) / 60:.1f} minutes")
     print(json.dumps({"missed": MISSED}))
     return 1 if MISSED else 0

@@ -2,9 +2,10 @@
 
 Every run finishes its own schedule: warm-up over 2% of its steps, cosine to zero. Stock is litgpt's own loop and AdamW (weight
 decay 0.1, betas 0.9 and 0.95) over ``tokens`` tokens, its learning rate the best of a half-decade grid that is widened until
-the best is not at its end; then two more seeds. Ours is MuonAdamW over half, six and seven tenths of those tokens, its rate
-found the same way at six tenths, then three seeds each; once more there with ``schedule: wsd``, for the record. The figure is where the curve of ours (mean over the seeds, straight
-between the shares over the logarithm of the tokens) crosses the mean of stock. Bits per character are over 300 held-out texts
+the best is not at its end; then two more seeds. Ours is MuonAdamW over ``shares`` of those tokens (half, six and seven tenths),
+its rate found the same way at the middle one, then three seeds each; once more there with ``schedule: wsd``, for the record.
+The figure is where the curve of ours (mean over the seeds, straight between the shares over the logarithm of the tokens) crosses
+the mean of stock; of one share, that share if it is reached there. Bits per character are over 300 held-out texts
 (``evaluate.bits``). Each run leaves ``arms/NAME.json``; a second call does only what is missing.
 """
 
@@ -16,6 +17,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,6 @@ from race import ROOT, figure
 from rates import best_rate
 
 STOCK_LR, OUR_LR = (3.16e-4, 1e-3, 3.16e-3), (6.3e-3, 2e-2, 6.3e-2)
-SHARES = (0.5, 0.6, 0.7)
 SEEDS = (0, 1, 2)
 ROWS, BLOCK = 8, 256
 
@@ -113,30 +114,33 @@ def _curve(text: str) -> list[tuple[int, float]]:
 def crossing(points: dict[float, float], level: float) -> float:
     """The share at which a falling curve, straight over the logarithm of the share, comes down to ``level``.
 
-    Outside the measured shares the nearest stretch is prolonged.
+    Outside the measured shares the nearest stretch is prolonged; a single point is the share, or infinite above the level.
     """
     shares = sorted(points)
+    if len(shares) == 1:
+        return shares[0] if points[shares[0]] <= level else math.inf
     pairs = list(pairwise(shares))
     low, high = next(((a, b) for a, b in pairs if points[b] <= level), pairs[-1])
     slope = (points[high] - points[low]) / math.log(high / low)
     return low * math.exp((level - points[low]) / slope) if slope < 0 else math.inf
 
 
-def compare(name: str, source: str, out: Path, tokens: int) -> None:
+def compare(name: str, source: str, out: Path, tokens: int, shares: Sequence[float]) -> None:
     """All runs, then the figures."""
+    middle = sorted(shares)[len(shares) // 2]
     prepare(source, out, tokens)
     _, rate = best_rate(STOCK_LR, lambda rate: run("stock", rate, 1.0, 0, out, tokens))
     figure("stock_best_rate", rate, form=".3g")
     stock = [run("stock", rate, 1.0, seed, out, tokens) for seed in SEEDS]
-    _, rate = best_rate(OUR_LR, lambda rate: run("ours", rate, 0.6, 0, out, tokens))
+    _, rate = best_rate(OUR_LR, lambda rate: run("ours", rate, middle, 0, out, tokens))
     figure("ours_best_rate", rate, form=".3g")
-    wsd = run("ours-wsd", rate, 0.6, SEEDS[0], out, tokens)
-    ours = {share: [run("ours", rate, share, seed, out, tokens) for seed in SEEDS] for share in SHARES}
+    ours = {share: [run("ours", rate, share, seed, out, tokens) for seed in SEEDS] for share in shares}
+    wsd = run("ours-wsd", rate, middle, SEEDS[0], out, tokens)
     level = statistics.mean(stock)
     figure(f"{name}_stock_bits_per_character", level, form=".4f")
     figure(f"{name}_stock_spread_of_seeds", max(stock) - min(stock), form=".4f")
     for share, bits in ours.items():
         figure(f"{name}_ours_bits_per_character_at_{share:g}", statistics.mean(bits), form=".4f")
-    figure(f"{name}_ours_wsd_bits_per_character_at_0.6", wsd, form=".4f")
+    figure(f"{name}_ours_wsd_bits_per_character_at_{middle:g}", wsd, form=".4f")
     share = crossing({share: statistics.mean(bits) for share, bits in ours.items()}, level)
     figure(f"{name}_tokens_for_the_same_bits", share, "<= 0.70", share <= 0.70)

@@ -1,10 +1,11 @@
 """The bars of pretraining: as fast as litgpt's own loop can be made, faster than it is, and fewer tokens for the same text.
 
-    python benchmarks/pretrain.py                        # equality, then speed: about 25 minutes on 2 cores
-    python benchmarks/pretrain.py --quick                # equality, and a short race at 2M: within a minute on 2 cores
+    python benchmarks/pretrain.py                        # equality, then speed; some 25 minutes on 2 cores (a guess)
+    python benchmarks/pretrain.py --quick                # equality, and a short race at 2M
     python benchmarks/pretrain.py --learning world --out runs/learning        # tokens to the same bits/character; hours,
     python benchmarks/pretrain.py --learning poems --out runs/learning \\
         --poems ../shared/data/poems.jsonl.gz                                 # stopped, it goes on (learning.py)
+    python benchmarks/pretrain.py --learning world --out runs/short --tokens 600000 --shares 0.7      # the bar alone, shorter
 
 Speed: litgpt's own loop over our rows (so its data costs it nothing) against ours, the same model, optimizer and global
 batch, each in its own process, in turns (race.py). "default" is litgpt's micro batch of 4; "best" the fastest of its own
@@ -122,6 +123,7 @@ def main() -> int:
     parser.add_argument("--learning", choices=("world", "poems"), help="the long comparison instead")
     parser.add_argument("--poems", type=Path, help="poems.jsonl.gz, for --learning poems")
     parser.add_argument("--tokens", type=int, default=1_500_000, help="of a run of stock's, for --learning")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.5, 0.6, 0.7], help="of them that ours is given")
     parser.add_argument("--out", type=Path, default=Path("runs/learning"), help="folder of --learning")
     arguments = parser.parse_args()
     if arguments.learning:
@@ -130,7 +132,8 @@ def main() -> int:
         source = "world" if arguments.learning == "world" else arguments.poems
         if source is None:
             parser.error("--learning poems needs --poems FILE")
-        compare(arguments.learning, str(source), arguments.out / arguments.learning, arguments.tokens)
+        out = arguments.out / arguments.learning
+        compare(arguments.learning, str(source), out, arguments.tokens, arguments.shares)
     else:
         equality()
         with tempfile.TemporaryDirectory() as folder:

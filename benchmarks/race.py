@@ -208,8 +208,8 @@ def pretrain(spec: dict[str, Any], turns: Turns) -> None:
     module.setup(
         model_name=spec["model"], out_dir=Path(spec["out"]), precision=spec["precision"], data=data, devices=1,
         tokenizer_dir=Path(spec["tokenizer"]), logger_name="csv", seed=42, optimizer=spec["optimizer"],
-        train=TrainArgs(
-            global_batch_size=spec["global"], micro_batch_size=spec["micro"], max_tokens=10**11, lr_warmup_steps=10,
+        train=TrainArgs(  # without a warm-up: litgpt's first step of one has rate 0, ours has not, and the losses part
+            global_batch_size=spec["global"], micro_batch_size=spec["micro"], max_tokens=10**11, lr_warmup_steps=0,
             max_norm=1.0, min_lr=0.0, tie_embeddings=True, max_seq_length=spec["block"], log_interval=5,
             save_interval=None,
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import functools
 from typing import Any
 
 import torch
@@ -11,9 +11,14 @@ MANY = 3000
 """Steps of finetuning from which compiling pays: half a minute of it against a tenth of each step."""
 
 
-def has_compiler() -> bool:
-    """Whether inductor finds what it compiles with on a CPU."""
-    return any(shutil.which(name) for name in ("g++", "clang++", "c++"))
+@functools.cache
+def why_not(device: torch.device) -> str:
+    """Why ``torch.compile`` fails on this device; empty where it works."""
+    try:
+        torch.compile(lambda x: 2 * x + 1)(torch.zeros(8, device=device))
+    except Exception as error:  # a compiler, Python's headers, Triton: each fails in its own way
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ""
 
 
 def compile_blocks(model: Any, device: torch.device, steps: int) -> bool:
@@ -29,7 +34,7 @@ def compile_blocks(model: Any, device: torch.device, steps: int) -> bool:
     Returns:
         Whether they are compiled.
     """
-    if device.type != "cpu" or steps < MANY or not has_compiler():
+    if device.type != "cpu" or steps < MANY or why_not(device):
         return False
     for block in model.transformer.h:
         block.compile(dynamic=True)

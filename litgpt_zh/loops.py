@@ -38,6 +38,7 @@ SEAM: dict[str, dict[str, str]] = {
         "get_lr": "learning_rate it warmup_iters max_iters min_lr",
         "chunked_cross_entropy": "logits targets chunk_size ignore_index",
         "RunningMean": "window nan_strategy kwargs",
+        "ThroughputMonitor": "fabric kwargs",
     },
     FULL: {
         "main": "fabric devices resume seed config data checkpoint_dir out_dir train eval optimizer num_nodes",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,6 @@ class RunLog(Logger):
         out_dir.mkdir(parents=True, exist_ok=True)
         for name in ("metrics.jsonl", "samples.jsonl"):
             _truncate(out_dir / name, resume_iter)
-        self._paused = 0.0
-        self._last: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -45,10 +42,7 @@ class RunLog(Logger):
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         """Append one line; ``iter`` is what a resume cuts by, so it is always there."""
         values = {key: _number(value) for key, value in metrics.items()}
-        line = {"iter": int(values.get("iter", step or 0)), **values}
-        if "total_tokens" in values:
-            line["tokens_per_second"] = self._rate(values["total_tokens"])
-        _append(self.folder / "metrics.jsonl", line)
+        _append(self.folder / "metrics.jsonl", {"iter": int(values.get("iter", step or 0)), **values})
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Settings are in the manifest."""
@@ -56,18 +50,6 @@ class RunLog(Logger):
     def sample(self, iteration: int, share: float, prompt: str, text: str) -> None:
         """Append one point of the timeline: what the model says to one prompt after ``share`` of the training."""
         _append(self.folder / "samples.jsonl", {"iter": iteration, "share": share, "prompt": prompt, "text": text})
-
-    def pause(self, seconds: float) -> None:
-        """Leave ``seconds`` (sampling, validation) out of the next tokens per second."""
-        self._paused += seconds
-
-    def _rate(self, tokens: float) -> float | None:
-        now = time.perf_counter()
-        before, self._last = self._last, (now, tokens)
-        paused, self._paused = self._paused, 0.0
-        if before is None or now - before[0] - paused <= 0:
-            return None
-        return round((tokens - before[1]) / (now - before[0] - paused), 1)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,7 @@ import torch
 import trainings as runs
 from trainings import losses, same_weights, stop_at
 
-from litgpt_zh import checkpoints, runlog
-from litgpt_zh.finetune import guard
+from litgpt_zh import aside, checkpoints, runlog
 from litgpt_zh.finetune.finite import Finite
 from litgpt_zh.preference import guards, held_out
 from litgpt_zh.preference.data import Preference
@@ -218,7 +217,7 @@ def test_watching_changes_nothing(dpo: Any, guarded_dir: Path, tmp_path: Path, l
     assert same_weights(watched, alone) and losses(tmp_path / "watched") == losses(tmp_path / "alone")
     assert Manifest.read(watched).counts["tokens"] == Manifest.read(alone).counts["tokens"]
     assert len(json.loads((tmp_path / "watched" / GUARD).read_text())["figures"]["ended"]) == 35
-    assert not (tmp_path / "alone" / GUARD).exists() and not (tmp_path / "alone" / guard.FILE).exists()
+    assert not (tmp_path / "alone" / GUARD).exists() and not (tmp_path / "alone" / aside.GUARD).exists()
 
 
 @pytest.mark.parametrize("lora", [False, True])

@@ -251,7 +251,7 @@ def test_every_trial_is_a_complete_short_schedule(swept: Path) -> None:
 
 
 def test_weights_are_not_kept_and_numbers_are(swept: Path) -> None:
-    assert not [p for p in swept.rglob("*") if p.suffix == ".pth"] and not list(swept.rglob("step-*"))
+    assert not [p for p in swept.rglob("*") if p.suffix in (".pth", ".ckpt")] and not list(swept.rglob("step-*"))
     for name in ("lr-0.003", "lr-1e-07", "lr-1e+30"):
         assert (swept / "trials" / name / "metrics.jsonl").is_file()
     record = json.loads((swept / "trials/run.json").read_text("utf-8"))

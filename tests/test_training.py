@@ -122,6 +122,31 @@ def test_pretraining_in_wsd_and_its_exact_resume(home: Path, tmp_path: Path, mon
     assert same_weights(final, whole) and losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
+def test_the_best_of_pretraining_is_kept(home: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    """A rate that rises to the end, to far too much: the validation loss falls, then climbs; stopped in between or not."""
+
+    def run(name: str) -> Path:
+        data = Pretraining(home / "tokens", sample_tokens=5, keep_best=True)
+        optimizer = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 5.0}}
+        train = {"max_tokens": 12 * 8 * BLOCK, "lr_warmup_steps": 11}
+        return pretrain(home, tmp_path / name, monkeypatch, data=data, optimizer=optimizer, train=train)
+
+    final = run("whole")
+    found = [value for _, key, value in losses(tmp_path / "whole") if key == "val_loss"]
+    counts = Manifest.read(final).counts
+    assert found[-1] == min(found) == counts["val_loss"] < found[-2]
+    assert 0 < counts["best_step"] < counts["steps"] == 12
+    assert f"the lowest validation loss was that of step {counts['best_step']}" in capsys.readouterr().out
+    best, weights = (checkpoints.flat_weights(f) for f in (tmp_path / "whole/best.ckpt", final / "lit_model.pth"))
+    assert best.keys() < weights.keys() and all(torch.equal(best[name], weights[name]) for name in best)
+    assert torch.equal(weights["lm_head.weight"], weights["transformer.wte.weight"])
+    revive = stop_at(monkeypatch, step=9)
+    with pytest.raises(KeyboardInterrupt):
+        run("run")
+    revive()
+    assert same_weights(run("run"), final) and losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
 def test_pretraining_with_other_settings_is_not_continued(home: Path, tmp_path: Path, monkeypatch) -> None:
     revive = stop_at(monkeypatch, step=4)
     with pytest.raises(KeyboardInterrupt):

@@ -7,7 +7,6 @@ stay tied, a stopped run (LoRA too) goes on at the exact batch, and weights that
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,8 @@ from typing import Any
 import torch
 from litgpt.model import GPT
 
-from litgpt_zh import checkpoints, ranks, runlog, schedule
+from litgpt_zh import aside, checkpoints, ranks, runlog, schedule, throughput
 from litgpt_zh.compiling import compile_blocks, eager
-from litgpt_zh.finetune import guard
 from litgpt_zh.finetune.finite import Finite
 from litgpt_zh.finetune.objective import Metrics, Objective
 from litgpt_zh.preflight import preflight
@@ -50,7 +48,7 @@ class Finetuning:
     tokens: int = 0
     val_loss: float | None = None
     stopped: str = ""
-    best: float = field(default=float("inf"), init=False)
+    best: aside.Best = field(init=False)
     best_step: int | None = field(default=None, init=False)
     steps: int = field(default=0, init=False)
     epoch: int = field(default=0, init=False)
@@ -113,13 +111,14 @@ class Finetuning:
         self.finite, self.first = Finite(fabric.device), ranks.is_first(fabric)
         with eager():
             self.objective.prepare(self, fabric, model, call)
-        if self.objective.guarded and not (self.step and (out_dir / guard.FILE).is_file()):
-            guard.keep(model, out_dir, self.step)
+        if self.objective.guarded and not (self.step and (out_dir / aside.GUARD).is_file()):
+            aside.keep(model, out_dir, self.step)
         if self.objective.keep_best:
-            self._begin_best(out_dir)
+            self.best = aside.Best(out_dir, self.step, self.first)
         if self.first:
             self.log = runlog.RunLog(out_dir, self.iter)
             fabric.loggers.append(self.log)
+        self.meter = throughput.Meter(fabric.device)
         peak = optimizer.defaults["lr"]
         self._preflight(fabric, model, optimizer, call)
         model.train()
@@ -138,23 +137,12 @@ class Finetuning:
             loss, extra = self._step(fabric, model, optimizer, micros)
             steps.update(1)
             if self.step % train.log_interval == 0 or self.step == self.steps:
-                self.finite.require()
-                value = loss.item()
-                steps.set_postfix(loss=f"{value:.3f}", val=f"{self.val_loss:.3f}" if self.val_loss else "-")
-                metrics = {
-                    "iter": self.iter,
-                    "step": self.step,
-                    "epoch": self.epoch,
-                    "loss": value,
-                    "learning_rate": rate,
-                    **{name: mean.item() for name, mean in extra.items() if mean == mean},
-                }
-                metrics["total_tokens"] = int(self._of_all(fabric, self.tokens))
-                fabric.log_dict(metrics, step=self.iter)
+                self._log(fabric, loss, extra, rate, steps)
             if self.step % evaluation.interval == 0 and self.step < self.steps:
                 self._evaluate(fabric, model, call)
             if train.save_interval and self.step % train.save_interval == 0 and not self.stopped:
-                self._save(fabric, out_dir, call["checkpoint_dir"], save)
+                with self.meter.paused():
+                    self._save(fabric, out_dir, call["checkpoint_dir"], save)
         steps.close()
         if not self.stopped:
             self._evaluate(fabric, model, call)
@@ -164,6 +152,25 @@ class Finetuning:
         return dict.fromkeys(
             ("raw_tokens", "raw_tokens_plus_prompt_template", "raw_tokens_plus_prompt_template_and_padding"), count
         )
+
+    def _log(self, fabric: Any, loss: torch.Tensor, extra: Metrics, rate: float, bar: Any) -> None:
+        """Tokens and tokens per second are of all processes, and count padding."""
+        self.finite.require()
+        value = loss.item()
+        total = int(self._of_all(fabric, self.tokens))
+        speed = self.meter.at(total)
+        losses = {"loss": f"{value:.3f}", "val": f"{self.val_loss:.3f}" if self.val_loss else "-"}
+        bar.set_postfix(losses | throughput.shown(speed))
+        metrics = {
+            "iter": self.iter,
+            "step": self.step,
+            "epoch": self.epoch,
+            "loss": value,
+            "learning_rate": rate,
+            **{name: mean.item() for name, mean in extra.items() if mean == mean},
+            "total_tokens": total,
+        }
+        fabric.log_dict(metrics | speed, step=self.iter)
 
     def _step(
         self, fabric: Any, model: Any, optimizer: Any, micros: list[dict[str, Any]]
@@ -224,19 +231,15 @@ class Finetuning:
 
     def _evaluate(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Every process validates on all records; what is kept is the first one's decision."""
-        started = time.perf_counter()
-        self._validate_and_log(fabric, model, call)
-        if self.first:
-            self._sample(model, call)
-        if self.objective.guarded:
-            self._guard(fabric, model, call)
-        if self.objective.keep_best and self.val_loss is not None and self.val_loss < self.best:
-            self.best = self.val_loss
+        with self.meter.paused():
+            self._validate_and_log(fabric, model, call)
             if self.first:
-                guard.keep(model, call["out_dir"], self.step, guard.BEST, val_loss=self.best)
-        fabric.barrier()
-        if self.first:
-            self.log.pause(time.perf_counter() - started)
+                self._sample(model, call)
+            if self.objective.guarded:
+                self._guard(fabric, model, call)
+            if self.objective.keep_best and self.val_loss is not None:
+                self.best.offer(model, self.step, self.val_loss)
+            fabric.barrier()
 
     def _sample(self, model: Any, call: dict[str, Any]) -> None:
         """What the model answers to the first held-out request."""
@@ -256,22 +259,16 @@ class Finetuning:
         found = {name: mean for name, mean in found.items() if mean == mean}
         fabric.log_dict({"iter": self.iter, "step": self.step, **found}, step=self.iter)
 
-    def _begin_best(self, out_dir: Path) -> None:
-        """The lowest validation loss so far: of this run, up to the step it goes on from."""
-        if self.step == 0:
-            if self.first:
-                (out_dir / guard.BEST).unlink(missing_ok=True)  # an earlier run's
-        elif (found := guard.kept(out_dir, guard.BEST)) and found["step"] <= self.step:
-            self.best = found["val_loss"]
-
     def _take_best(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Go back to the weights with the lowest validation loss, where those of the last step are not they."""
-        last, step = self.val_loss, guard.kept(call["out_dir"], guard.BEST)["step"]
-        if step < self.step:
-            guard.restore(model, call["out_dir"], fabric.device, guard.BEST)
-            fabric.print(f"the lowest validation loss was that of step {step}: {self.best:.4f} (at the end {last:.4f})")
+        if self.best.step < self.step:
+            last = self.val_loss
+            self.best.take(model, fabric.device)
+            fabric.print(
+                f"the lowest validation loss was that of step {self.best.step}: {self.best.loss:.4f} (at the end {last:.4f})"
+            )
             self._validate_and_log(fabric, model, call)
-        self.best_step = step
+        self.best_step = self.best.step
 
     @torch.no_grad()
     def _watch(self, fabric: Any, model: Any) -> Metrics:
@@ -285,9 +282,9 @@ class Finetuning:
         """Keep the weights when the objective has nothing against them; else go back to those kept last, and stop."""
         reason = self.objective.objection()
         if reason is None:
-            guard.keep(model, call["out_dir"], self.step)
+            aside.keep(model, call["out_dir"], self.step)
             return
-        kept = guard.restore(model, call["out_dir"], fabric.device)
+        kept = aside.restore(model, call["out_dir"], fabric.device)
         self.stopped = f"step {self.step}: {reason}; the weights are those of step {kept}"
         fabric.print(f"stopped at {self.stopped}")
         self._validate_and_log(fabric, model, call)

@@ -25,6 +25,9 @@ class Pretraining(PackedTokens):
     """Stories that stand behind their request: learn the story, not the request."""
     keep: int = 2
     """How many of the newest step checkpoints stay on disk."""
+    keep_best: bool = False
+    """``final/`` has the weights of the validation with the lowest loss, not those of the last step: for a small corpus that is
+    read many times. Over a corpus that is read once or twice, the last step of a decayed rate is the best."""
     schedule: Literal["cosine", "wsd"] = "cosine"
     """How the learning rate falls after the warm-up: ``cosine`` from there on; ``wsd`` stays at the top and falls at the end."""
     decay_share: float = 0.2

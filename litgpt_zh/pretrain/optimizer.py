@@ -125,17 +125,31 @@ class MuonAdamW(torch.optim.Optimizer):
         parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
         for parameter in parameters:
             if not self.state[parameter]:
-                own = {"step": torch.zeros(()), "mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter)}
+                own = {
+                    "step": torch.zeros(()),
+                    "mean": torch.zeros_like(parameter),
+                    "square": torch.zeros_like(parameter),
+                }
                 self.state[parameter].update(own)
         states = [self.state[parameter] for parameter in parameters]
         fused = all(parameter.device.type == "cpu" for parameter in parameters)
         adamw(
-            parameters, [parameter.grad for parameter in parameters],
-            *([state[name] for state in states] for name in ("mean", "square")), [], [state["step"] for state in states],
-            foreach=not fused, fused=fused, amsgrad=False, maximize=False,
-            beta1=group["betas"][0], beta2=group["betas"][1], lr=group["lr"] * group["adam_ratio"], weight_decay=0.0,
+            parameters,
+            [parameter.grad for parameter in parameters],
+            [state["mean"] for state in states],
+            [state["square"] for state in states],
+            [],
+            [state["step"] for state in states],
+            foreach=not fused,
+            fused=fused,
+            amsgrad=False,
+            maximize=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"] * group["adam_ratio"],
+            weight_decay=0.0,
             eps=group["eps"],
-        )  # fmt: skip
+        )
 
 
 def _qkv_rows(parameter: torch.Tensor) -> list[int]:

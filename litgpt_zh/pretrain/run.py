@@ -14,8 +14,8 @@ import torch
 from litgpt.config import Config
 from torchmetrics.aggregation import RunningMean
 
-from litgpt_zh import attention, checkpoints, configs, prompts, ranks, runlog, schedule
-from litgpt_zh.compiling import has_compiler
+from litgpt_zh import aside, attention, checkpoints, configs, prompts, ranks, runlog, schedule, throughput
+from litgpt_zh.compiling import why_not
 from litgpt_zh.language import say
 from litgpt_zh.loops import swapped
 from litgpt_zh.preflight import preflight
@@ -55,15 +55,16 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
             chunked_cross_entropy=loss,
             get_lr=watch.rate,
             RunningMean=functools.partial(MeanOfAll, fabric),
-            validate=functools.partial(validate, loss),
-            save_checkpoint=functools.partial(_save, module.save_checkpoint, out_dir, data.keep),
+            ThroughputMonitor=functools.partial(_Speed, watch),
+            validate=watch.validate,
+            save_checkpoint=functools.partial(_save, module.save_checkpoint, watch),
             find_resume_path=checkpoints.find_resume_path,
         )
         kernel = attention.fastest(fabric, config.block_size)
         watched = runlog.diverging(out_dir, ranks.is_first(fabric))
         with disk_errors(out_dir), parts, kernel, reproducible(fabric.device), watched:
             main(**arguments)
-        counts = {"steps": watch.state["step_count"], "micro_batches": watch.state["iter_num"]}
+        counts = {"steps": watch.state["step_count"], "micro_batches": watch.state["iter_num"]} | watch.counts()
         if ranks.is_first(fabric):
             checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
         fabric.barrier()
@@ -149,9 +150,12 @@ def _check(arguments: dict[str, Any]) -> None:
         fabric.print(f"{config.name}: tied embeddings, so train.tie_embeddings is set to true")
     if arguments["initial_checkpoint_dir"] is not None:
         _check_start(arguments["initial_checkpoint_dir"], config, arguments["tokenizer"])
-    if fabric.device.type == "cpu" and not has_compiler():
+    if reason := why_not(fabric.device):
         torch.compiler.set_stance("force_eager")
-        fabric.print("no C++ compiler found: training without torch.compile (slower; install g++ or clang)")
+        fabric.print(
+            f"torch.compile does not work here ({reason}): training without it, slower; it wants a C++ compiler "
+            "(g++, or clang++ on macOS; CXX names another) and Python's headers (python3-dev)"
+        )
 
 
 def _check_start(folder: Path, config: Any, tokenizer: Any) -> None:
@@ -198,22 +202,22 @@ def _plan(data: Pretraining, arguments: dict[str, Any]) -> Any:
         "data_seed": data.seed,
         "mask_requests": data.mask_requests,
         **schedule.settings_of(data),
+        **({"keep_best": True} if data.keep_best else {}),  # older runs are still known as the same
     } | data.order_settings()
     return checkpoints.plan_of("pretrain", inputs, settings)
 
 
-def _save(
-    original: Callable[..., Any], out_dir: Path, keep: int, fabric: Any, state: Any, tokenizer_dir: Path, file: Path
-) -> None:
+def _save(original: Callable[..., Any], watch: Watch, fabric: Any, state: Any, tokenizer_dir: Path, file: Path) -> None:
     """litgpt's ``save_checkpoint``, with two differences: a folder appears whole, and ``final`` holds weights alone."""
     folder = file.parent
     if folder.name == "final":
         original(fabric, {"model": state["model"]}, tokenizer_dir, file)
         return
-    with checkpoints.appearing_for_all(fabric, folder) as pending:
-        original(fabric, state, tokenizer_dir, pending / file.name)
-    if ranks.is_first(fabric):
-        checkpoints.keep_newest(out_dir, keep)
+    with watch.meter.paused():
+        with checkpoints.appearing_for_all(fabric, folder) as pending:
+            original(fabric, state, tokenizer_dir, pending / file.name)
+        if ranks.is_first(fabric):
+            checkpoints.keep_newest(folder.parent, watch.data.keep)
 
 
 class Watch:
@@ -222,6 +226,7 @@ class Watch:
     def __init__(self, data: Pretraining, arguments: dict[str, Any], loss: Callable[..., torch.Tensor]) -> None:
         self.data, self.arguments, self.loss = data, arguments, loss
         self.state: dict[str, Any] = {}
+        self.validated = -1
 
     def fit(self, original: Callable[..., Any], **call: Any) -> None:
         """litgpt's ``fit`` with its training batches passing through us."""
@@ -245,6 +250,10 @@ class Watch:
             self.log = runlog.RunLog(call["out_dir"], self.state["iter_num"])
             fabric.loggers.append(self.log)
         self.shown = {line["share"] for line in runlog.read(call["out_dir"] / "samples.jsonl")}
+        if self.data.keep_best:
+            self.best = aside.Best(call["out_dir"], self.state["step_count"], self.first)
+        cost, peak = throughput.flops_per_token(unwrap(model).config, model.max_seq_length), throughput.peak(fabric)
+        self.meter = throughput.Meter(fabric.device, cost, peak)
         self._preflight(call, tokens, accumulation)
         self.bar = progress(
             self.total * tokens,
@@ -258,6 +267,8 @@ class Watch:
         begun, started = self.state["iter_num"], time.perf_counter()
         original(**call)
         seconds = time.perf_counter() - started
+        if self.data.keep_best:
+            self._take_best(**call)
         self.at(self.state["iter_num"])
         self.bar.close()
         done = (self.state["iter_num"] - begun) * tokens
@@ -276,6 +287,32 @@ class Watch:
         warmup = schedule.fitted_warmup(-(-warmup_iters // self.accumulation), steps)
         return schedule.learning_rate(step, learning_rate, warmup, steps, min_lr, schedule.share_of(self.data))
 
+    def validate(
+        self, fabric: Any, model: Any, val_dataloader: Any, max_iters: int, verbose: bool = True
+    ) -> torch.Tensor:
+        """Takes the place of litgpt's function of that name; see ``validate`` below."""
+        with self.meter.paused():
+            loss = validate(self.loss, fabric, model, val_dataloader, max_iters, verbose)
+            if self.data.keep_best and verbose:  # without it, litgpt only tries two batches
+                self.validated = self.state["step_count"]
+                self.best.offer(model, self.validated, loss.item())
+        return loss
+
+    def _take_best(self, fabric: Any, val_dataloader: Any, eval: Any, **_: Any) -> None:
+        """Go back to the weights with the lowest validation loss, where those of the last step are not they."""
+        model, step = self.state["model"], self.state["step_count"]
+        if self.validated != step:
+            self.validate(fabric, model, val_dataloader, eval.max_iters)
+        fabric.barrier()
+        if self.best.step < step:
+            self.best.take(model, fabric.device)
+            fabric.print(f"the lowest validation loss was that of step {self.best.step}: {self.best.loss:.4f}")
+            fabric.log_dict({"step": step, "val_loss": self.best.loss}, step=self.state["iter_num"])
+
+    def counts(self) -> dict[str, Any]:
+        """For the manifest: which step's weights were kept."""
+        return {"best_step": self.best.step, "val_loss": self.best.loss} if self.data.keep_best else {}
+
     def at(self, iteration: int) -> None:
         """Called before each micro batch, with the number already done."""
         self.bar.n = iteration * self.tokens
@@ -287,13 +324,12 @@ class Watch:
                 self._sample(iteration, share)
 
     def _sample(self, iteration: int, share: float) -> None:
-        started = time.perf_counter()
-        text = continue_greedily(
-            self.state["model"], self.arguments["tokenizer"], self.data.sample_prompt, self.data.sample_tokens
-        )
-        self.log.sample(iteration, share, self.data.sample_prompt, text)
-        self.bar.write(f"[{share:.0%}] {self.data.sample_prompt}{text}")
-        self.log.pause(time.perf_counter() - started)
+        with self.meter.paused():
+            text = continue_greedily(
+                self.state["model"], self.arguments["tokenizer"], self.data.sample_prompt, self.data.sample_tokens
+            )
+            self.log.sample(iteration, share, self.data.sample_prompt, text)
+            self.bar.write(f"[{share:.0%}] {self.data.sample_prompt}{text}")
 
     def _preflight(self, call: dict[str, Any], tokens: int, accumulation: int) -> None:
         fabric, model, train = call["fabric"], self.state["model"], call["train"]
@@ -320,6 +356,26 @@ class Watch:
             device=fabric.device,
         )
         self.state["optimizer"].zero_grad()
+
+
+class _Speed:
+    """Takes the place of lightning's ``ThroughputMonitor`` in litgpt's loop: what it computes goes to every logger.
+
+    Lightning's counts validation as training, and its peaks are not those of the tensor cores (``throughput.PEAKS``).
+    """
+
+    def __init__(self, watch: Watch, fabric: Any, **_: Any) -> None:
+        self.watch, self.world_size = watch, fabric.world_size
+
+    def update(self, *, lengths: int, **_: Any) -> None:
+        """``lengths``: tokens of this process, since the beginning."""
+        self.tokens = lengths * self.world_size
+
+    def compute(self) -> dict[str, float]:
+        """``tokens_per_second`` and ``mfu``, on the progress bar too."""
+        speed = self.watch.meter.at(self.tokens)
+        self.watch.bar.set_postfix(throughput.shown(speed), refresh=False)
+        return speed
 
 
 class _Passing:

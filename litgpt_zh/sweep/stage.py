@@ -43,7 +43,7 @@ from litgpt_zh.sweep.trial import (
     with_floor,
 )
 
-WEIGHTS = ("final", "step-*", "guard.ckpt", "reference.npz")
+WEIGHTS = ("final", "step-*", "guard.ckpt", "best.ckpt", "reference.npz")
 """What a trial leaves that nobody needs to compare it."""
 STANDARD = "val_loss"
 
