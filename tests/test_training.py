@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from litgpt.model import CausalSelfAttention
 from litgpt.utils import chunked_cross_entropy
 from trainings import BLOCK, OPTIMIZER, finetune, losses, pretrain, same_weights, stop_at, tiny_config
 
@@ -405,7 +406,7 @@ def test_resume_true_without_a_checkpoint_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "precision", "block", "plain"),
+    ("device", "precision", "block", "swapped"),
     [
         ("cpu", "bf16-mixed", 256, True),
         ("cpu", "bf16-true", 128, True),
@@ -414,15 +415,19 @@ def test_resume_true_without_a_checkpoint_says_so(tmp_path: Path) -> None:
         ("cuda", "bf16-mixed", 256, False),
     ],
 )
-def test_bfloat16_on_a_cpu_trains_with_plain_attention(device: str, precision: str, block: int, plain: bool) -> None:
+def test_bfloat16_on_a_cpu_trains_with_attention_in_float32(
+    device: str, precision: str, block: int, swapped: bool
+) -> None:
     strategy = SimpleNamespace(precision=SimpleNamespace(precision=precision))
     fabric = SimpleNamespace(device=torch.device(device), strategy=strategy)
-    cuda = torch.backends.cuda
-
-    def kernels() -> tuple[bool, ...]:
-        return cuda.flash_sdp_enabled(), cuda.math_sdp_enabled(), cuda.fp16_bf16_reduction_math_sdp_allowed()
-
-    before = kernels()
-    with attention.fastest(fabric, block):
-        assert kernels() == ((False, True, True) if plain else before)
-    assert kernels() == before
+    torch.manual_seed(0)
+    layer = CausalSelfAttention(tiny_config(), 0)
+    q, k, v = torch.randn(3, 2, layer.config.n_head, 9, layer.config.head_size).bfloat16()
+    exact = layer.scaled_dot_product_attention(q.float(), k.float(), v.float())
+    plain = layer.scaled_dot_product_attention(q, k, v)
+    with attention.fastest(fabric, block), torch.autocast("cpu", torch.bfloat16):
+        found = layer.scaled_dot_product_attention(q, k, v)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, exact.bfloat16() if swapped else plain)
+    assert not torch.equal(plain, exact.bfloat16())
+    assert torch.equal(layer.scaled_dot_product_attention(q, k, v), plain)
