@@ -1,6 +1,7 @@
 """The bars of near-duplicate removal, on stories of the built-in world with planted copies.
 
     python benchmarks/data_dedup.py            # and a million stories, or --stories N: the same bars, time, memory
+    python benchmarks/data_dedup.py --dense 4  # what a million would lose, from 4 of the world's plots
     python benchmarks/data_dedup.py --quick    # 26,000 stories, within a minute on 2 cores
 
 The rows of datasketch need it: ``pip install datasketch`` (a virtual environment of its own will do: no part of
@@ -14,16 +15,18 @@ import argparse
 import itertools
 import json
 import os
+import random
 import re
 import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dedup_parts import KINDS, MISSED, SEED, THRESHOLD, divided, figure, given, planted, recalls, stage, told
+from dedup_parts import KINDS, MISSED, SEED, THRESHOLD, divided, figure, given, planted, stage, told
 from dedup_peers import peers
 
 from litgpt_zh.corpus import near, thin
@@ -32,6 +35,7 @@ from litgpt_zh.corpus.prepare import Job, blocks
 from litgpt_zh.corpus.shards import read_shards
 from litgpt_zh.corpus.staged import STAGED, Stories
 from litgpt_zh.corpus.thin import Division, divide
+from litgpt_zh.corpus.world.plots import PLOTS
 
 
 def quality(home: Path, count: int, each: int) -> None:
@@ -142,6 +146,25 @@ def opening(home: Path, stories: list[dict[str, Any]]) -> None:
         figure(f"stories dropped, {name}, of {len(stories):,}", f"{share_lost:.3%}", *bar)
 
 
+def dense(home: Path, count: int, plots: int) -> None:
+    """Some plots, drawn by lot, told as often as among ``count`` stories of all plots: only those of one plot are alike.
+
+    The common stock is that of all plots, as it would be there.
+    """
+    every = [plot.name for plot in PLOTS]
+    names = random.Random(0).sample(every, 12)[:plots]
+    size = count // len(every) * len(names)
+    for folder, stories, among in (("mixed", 20_000, ()), ("dense", size, tuple(names))):
+        jobs = (Job(block, Limits(), SEED, signed=True) for block in blocks(SEED, 0, stories, "short", among))
+        stage(home / folder, jobs, 0)
+    compare = replace(thin.comparison(home / "mixed", THRESHOLD, 0), folder=home / "dense")
+    order = np.arange(size)
+    found = thin.centred(thin.find(compare), compare, order, THRESHOLD)
+    gone = int((near.stars(order, found.pairs) != order).sum())
+    print(f"{len(names)} plots as dense as among {count:,} stories: {'、'.join(names)}")
+    lost(gone, size)
+
+
 # a million
 
 
@@ -246,8 +269,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="26,000 stories alone")
     parser.add_argument("--stories", type=int, default=1_000_000, help="how many in the run of volume")
+    parser.add_argument(
+        "--dense", type=int, default=0, help="only: this many plots (12 at most) as dense as in --stories"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
+        if options.dense:
+            dense(Path(home), options.stories, options.dense)
+            return 1 if MISSED else 0
         quality(Path(home), 26_000, 500 if options.quick else 2000)
         peers(Path(home), 6000, 150)
         if not options.quick:

@@ -107,6 +107,21 @@ def test_the_longest_common_subsequence_by_hand_and_by_the_textbook() -> None:
         assert near.subsequence(one, other) == table[-1][-1]
 
 
+def test_a_middling_pair_has_to_agree_in_order() -> None:
+    text = STORIES[0]
+    letters = content(text).decode()
+    scattered = edited(text, 0.11, random.Random(0))
+    half = len(letters) * 2 // 3
+    retold = letters[:half] + STORIES[1][: len(letters) - half]  # a whole part is another
+    turned = letters[len(letters) // 3 :] + letters[: len(letters) // 3]  # the same parts in another order
+    contents = [content(t) for t in (text, scattered, retold, turned)]
+    pairs = np.array([[0, 1], [0, 2], [0, 3]])
+    alike = near.jaccard(contents, pairs)
+    assert 0.5 < alike[0] < near.SURE and 0.47 < alike[1] < near.SURE < alike[2]
+    assert near.similarity(contents, pairs, 0.45).tolist() == [alike[0], 0, alike[2]]
+    assert near.similarity(contents, pairs, 0.59).tolist() == alike.tolist()  # what is below does not matter
+
+
 def test_stars_hold_what_is_alike_to_the_one_that_stays() -> None:
     chain = np.array([[0, 1], [1, 2], [2, 3], [3, 4]])
     assert near.stars(np.arange(6), chain).tolist() == [0, 0, 2, 2, 4, 5]
