@@ -91,6 +91,62 @@ def test_many_pairs_at_once_are_compared_like_one_by_one(monkeypatch: pytest.Mon
     assert near.jaccard(contents, pairs).tolist() == one_by_one
 
 
+def test_the_longest_common_subsequence_by_hand_and_by_the_textbook() -> None:
+    assert near.subsequence("小兔子跑了", "小白兔跑得快") == 3  # 小兔跑
+    assert near.subsequence("一二三四", "四三二一") == 1
+    assert near.subsequence("", "一") == near.subsequence("一", "") == 0
+    rng = random.Random(0)
+    for length in (*range(20), 63, 64, 65, 200):  # across the borders of machine words
+        one, other = ("".join(rng.choices("一二三四五", k=k)) for k in (length, rng.randrange(1, 150)))
+        table = [[0] * (len(other) + 1)]
+        for a in one:
+            row = [0]
+            for n, b in enumerate(other):
+                row.append(table[-1][n] + 1 if a == b else max(table[-1][n + 1], row[-1]))
+            table.append(row)
+        assert near.subsequence(one, other) == table[-1][-1]
+
+
+def test_what_is_the_same_around_a_change_by_hand() -> None:
+    assert near.around("小兔子跑了", "小兔子也跑了") == near.around("小兔子也跑了", "小兔子跑了") == 5
+    assert near.around("哈哈哈", "哈哈") == 2  # not the same characters twice
+    assert near.around("一二三", "四五六") == near.around("", "一") == 0
+
+
+def test_in_a_middling_pair_the_changes_are_few_or_in_one_place() -> None:
+    text = content(STORIES[0]).decode()
+    size, other = len(text), content(STORIES[1]).decode()
+    scattered = edited(text, 0.1, random.Random(0))
+    rewritten = text[: size // 2] + other[: size // 5] + text[size // 2 + size // 5 :]
+    longer = text[: size // 2] + other[: size // 2] + text[size // 2 :]
+    retold = "".join(other[n : n + 8] if n % 32 == 0 else text[n : n + 8] for n in range(0, size, 8))
+    ends = other[: size // 6] + text[size // 6 : -size // 6] + other[-size // 6 :]
+    contents = [content(t) for t in (text, scattered, rewritten, longer, retold, ends)]
+    pairs = np.array([[0, n] for n in range(1, len(contents))])
+    alike = near.jaccard(contents, pairs)
+    assert (alike > 0.4).all() and (alike < near.SURE).all()
+    assert near.similarity(contents, pairs, 0.4).tolist() == [*alike[:3], 0, 0]
+    assert near.similarity(contents, pairs, near.SURE).tolist() == alike.tolist()  # what is below does not matter
+
+
+def test_stars_hold_what_is_alike_to_the_one_that_stays() -> None:
+    chain = np.array([[0, 1], [1, 2], [2, 3], [3, 4]])
+    assert near.stars(np.arange(6), chain).tolist() == [0, 0, 2, 2, 4, 5]
+    assert near.clusters(6, chain).tolist() == [0, 0, 0, 0, 0, 5]
+    # the story that is preferred stays: 3, then 1 (2 and 4 are alike to 3, 0 to 1)
+    assert near.stars(np.array([3, 1, 0, 2, 4, 5]), chain).tolist() == [1, 1, 3, 3, 3, 5]
+    assert near.stars(np.arange(3), np.empty((0, 2), np.int64)).tolist() == [0, 1, 2]
+    rng = np.random.default_rng(0)
+    pairs = np.sort(rng.integers(0, 50, (80, 2)), axis=1)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    order = rng.permutation(50)
+    kept = near.stars(order, pairs)
+    alike = {tuple(pair) for pair in [*pairs.tolist(), *pairs[:, ::-1].tolist()]}
+    stay = set(np.flatnonzero(kept == np.arange(50)).tolist())
+    assert not any((one, other) in alike for one in stay for other in stay)
+    assert all((story, star) in alike and star in stay for story, star in enumerate(kept.tolist()) if story not in stay)
+
+
 def test_chance_of_meeting_in_a_band_by_hand() -> None:
     assert near.chance(0.5, bands=2, rows=2) == 1 - 0.75 * 0.75
     assert near.chance(0.5, bands=3, rows=1) == 1 - 0.5**3
@@ -201,6 +257,34 @@ def test_a_rewritten_span_is_found(tmp_path: Path) -> None:
     assert counts["near"]["clusters"] >= 99
 
 
+def generations(text: str, count: int, rng: random.Random) -> list[str]:
+    """A copy of a copy of a copy: each alike to the one before and not to the one before that."""
+    found = [text]
+    while len(found) < count:
+        new = edited(found[-1], 0.09, rng)
+        if jaccard(new, found[-1]) >= 0.55 and all(jaccard(new, old) < 0.48 for old in found[:-1]):
+            found.append(new)
+    return found
+
+
+@pytest.mark.parametrize(("mode", "stay"), [("first", [0, 2, 4]), ("longest", [1, 3]), ("keep", [0, 1, 2, 3, 4])])
+def test_no_chain_joins_the_unlike(tmp_path: Path, mode: str, stay: list[int]) -> None:
+    chain = generations(STORIES[0], 5, random.Random(1))
+    chain = [text + "好。" * (n % 2) for n, text in enumerate(chain)]  # 1 and 3 are the longest
+    counts = corpus(put(tmp_path, chain + STORIES[1:20]), tmp_path / "out", near=mode).counts
+    assert kept(tmp_path / "out") == {chain[n] for n in stay} | set(STORIES[1:20])
+    sizes = {"first": {"2": 2}, "longest": {"2": 1, "3": 1}, "keep": {"5": 1}}
+    assert counts["near"]["sizes"] == sizes[mode]
+
+
+def test_what_was_thinned_once_is_thin(tmp_path: Path) -> None:
+    rng = random.Random(11)
+    texts = [*STORIES[:40], *(edited(text, share, rng) for text in STORIES[:20] for share in (0.03, 0.08, 0.12))]
+    assert corpus(put(tmp_path, texts), tmp_path / "out").counts["dropped"][thin.NEAR_DUPLICATE] >= 40
+    again = corpus(put(tmp_path, sorted(kept(tmp_path / "out"), key=texts.index), "again.jsonl"), tmp_path / "again")
+    assert again.counts["dropped"] == {}
+
+
 def test_a_shared_opening_is_no_duplicate(tmp_path: Path) -> None:
     opening = "从前，在一片很大很大的森林里，住着许多快乐的小动物，它们每天都在一起唱歌、跳舞、做游戏。"
     texts = [opening + text for text in STORIES]
@@ -239,7 +323,7 @@ def test_which_one_stays(tmp_path: Path) -> None:
 
 def test_the_manifest_says_what_was_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = random.Random(4)
-    texts = [*STORIES, edited(STORIES[0], 0.02, rng), edited(STORIES[0], 0.02, rng), edited(STORIES[1], 0.12, rng)]
+    texts = [*STORIES, edited(STORIES[0], 0.02, rng), edited(STORIES[0], 0.02, rng), edited(STORIES[1], 0.1, rng)]
     corpus(put(tmp_path, texts), tmp_path / "out")
     told = "5 stories in 2 clusters; to drop at other thresholds 0.5: 3, 0.6: "
     assert told in capsys.readouterr().out

@@ -70,9 +70,10 @@ def corpus(
         endings: of a story that breaks off in the middle of a sentence: back to its last whole one, drop, or leave as is.
         simplified: turn traditional characters into simplified ones; needs the extra ``opencc``.
         skip: names of cleaning rules to leave out, such as punctuation or "not Chinese" (docs/corpus.md lists them).
-        near: which story of a cluster of near-duplicates stays: the first, or the longest; "keep" keeps all of them on one
+        near: which story of those that are alike stays: the first, or the longest; "keep" keeps all of them on one
             side of the split, far apart and with the number of their cluster; "off" does not look for any.
-        near_threshold: from which share of common character 3-grams (Jaccard similarity) on two stories are alike.
+        near_threshold: from which share of common character 3-grams (Jaccard similarity) on two stories are alike; below
+            0.7, the changes have to be few or in one place too.
         max_bad: stop when more input records than this cannot be read. By default they are only counted.
         workers: processes, 0 for one a core. The result does not depend on it.
         overwrite: move a corpus made with other settings aside instead of refusing.

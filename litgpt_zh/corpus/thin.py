@@ -77,11 +77,28 @@ class _Pairs:
     folder: Path
     pairs: near.Pairs
     usual: np.ndarray
+    least: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Compares stories of ``folder``: `near.similarity` from ``least`` on, without the grams that are ``usual``."""
+
+    folder: Path
+    usual: np.ndarray
+    least: float
+    workers: int
+
+    def __call__(self, pairs: near.Pairs) -> np.ndarray:
+        """The similarity of each pair."""
+        parts = (pairs[at : at + _PAIRS] for at in range(0, len(pairs), _PAIRS))
+        jobs = [_Pairs(self.folder, part, self.usual, self.least) for part in parts]
+        return np.concatenate([np.empty(0), *in_order(_compare, jobs, self.workers, stage="corpus")])
 
 
 @dataclass
 class Found:
-    """Pairs that have been compared, with their similarity, and how many there were to look at."""
+    """Pairs that are alike, with their similarity, and how many there were to look at."""
 
     pairs: near.Pairs
     similar: np.ndarray
@@ -126,17 +143,25 @@ def strongest(codes: np.ndarray, estimates: np.ndarray, count: int, most: int) -
 def _compare(job: _Pairs) -> np.ndarray:
     """The exact similarity of each pair."""
     which, pairs = np.unique(job.pairs, return_inverse=True)
-    return near.jaccard(_contents(Stories(job.folder), which), pairs.reshape(-1, 2), job.usual)
+    return near.similarity(_contents(Stories(job.folder), which), pairs.reshape(-1, 2), job.least, job.usual)
 
 
 def _contents(stories: Stories, which: np.ndarray) -> list[bytes]:
     return [content(json.loads(line)["text"]) for line in stories.lines(which.tolist())]
 
 
-def find(folder: Path, threshold: float, workers: int) -> Found:
-    """All pairs of the stories in ``folder`` with a Jaccard similarity of ``threshold`` or more that share a band."""
+def comparison(folder: Path, least: float, workers: int) -> Comparison:
+    """How the stories in ``folder`` are compared; the common stock is counted in a sample."""
     count = len(Stories(folder))
-    workers = 1 if count < _SMALL else workers
+    sample = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
+    usual = near.common(_contents(Stories(folder), sample), _USUAL)
+    return Comparison(folder, usual, least, 1 if count < _SMALL else workers)
+
+
+def find(compare: Comparison) -> Found:
+    """All pairs of stories that share a band and have a similarity of ``compare.least`` or more."""
+    folder, threshold, workers = compare.folder, compare.least, compare.workers
+    count = len(Stories(folder))
     bands = [_Band(folder, band, threshold - _MARGIN) for band in range(near.BANDS)]
     codes, estimates, met, left_out = np.empty(0, np.int64), np.empty(0, np.float32), 0, 0
     with progress(near.BANDS, desc="corpus: near-duplicates", unit="band") as bar:
@@ -150,12 +175,39 @@ def find(folder: Path, threshold: float, workers: int) -> Found:
                 codes, estimates = codes[chosen], estimates[chosen]
             bar.update()
     pairs = np.stack(np.divmod(codes, count), axis=1)
-    sample = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.int64))
-    usual = near.common(_contents(Stories(folder), sample), _USUAL)
-    jobs = [_Pairs(folder, pairs[at : at + _PAIRS], usual) for at in range(0, len(pairs), _PAIRS)]
-    similar = np.concatenate([np.empty(0), *in_order(_compare, jobs, workers, stage="corpus")])
+    similar = compare(pairs)
     close = similar >= threshold
     return Found(pairs[close], similar[close], met, left_out)
+
+
+def centred(found: Found, compare: Comparison, order: np.ndarray, threshold: float) -> Found:
+    """``found``, and the pairs that say who is alike to the one that stays: in a crowd they may have been left out.
+
+    The first story of each cluster in ``order`` is compared with all the others of it; those that are alike go, and of
+    what is left there are new clusters, `_PARTNERS` times at most.
+    """
+    rank = np.argsort(order)
+    alike = found.pairs[found.similar >= threshold]
+    which, left = np.unique(rank[alike], return_inverse=True)
+    left = np.sort(left.reshape(-1, 2), axis=1)
+    for _ in range(_PARTNERS):
+        first = near.clusters(len(which), left)
+        settled = np.zeros(len(which), dtype=bool)
+        settled[left[first[left[:, 1]] == left[:, 0], 1]] = True
+        asked = np.flatnonzero((first != np.arange(len(which))) & ~settled)
+        if not len(asked):
+            break
+        pairs = np.sort(order[which[np.stack([first[asked], asked], axis=1)]], axis=1)
+        similar = compare(pairs)
+        close = similar >= compare.least
+        found.pairs, found.similar = (
+            np.concatenate([found.pairs, pairs[close]]),
+            np.append(found.similar, similar[close]),
+        )
+        settled[asked[similar >= threshold]] = True
+        settled[first] = True
+        left = left[~settled[left].any(axis=1)]
+    return found
 
 
 @dataclass
@@ -173,21 +225,17 @@ def plan(facts: np.ndarray, labels: np.ndarray, division: Division) -> Plan:
 
     Args:
         facts: (n,) of `staged.FACTS`.
-        labels: (n,) the first story of each one's cluster.
+        labels: (n,) the story that stays for each one, or, where near-duplicates are kept, the first of its cluster.
         division: what to do.
     """
     count, place = len(facts), facts["place"]
-    stays, cluster, order = np.ones(count, dtype=bool), np.full(count, -1), np.arange(count)
+    cluster, order = np.full(count, -1), np.arange(count)
+    stays = labels == order
     if division.near == "keep":
+        stays[:] = True
         place = _together(place, labels)
         cluster = np.where(np.bincount(labels, minlength=count)[labels] > 1, labels, -1)
         order = near.spread(labels)
-    elif division.near == "longest":
-        best = np.lexsort((order, -facts["characters"].astype(np.int64), labels))  # cluster by cluster
-        stays[:] = False
-        stays[best[np.unique(labels[best], return_index=True)[1]]] = True
-    else:
-        stays = labels == order
     return Plan(stays, _split(place, stays, division.val_share), cluster, order)
 
 
@@ -238,10 +286,7 @@ def divide(folder: Path, division: Division, workers: int) -> dict[str, Any]:
     labels = np.arange(count)
     report: dict[str, Any] = {}
     if division.signed and count:
-        threshold = division.near_threshold
-        found = find(folder, min(threshold, THRESHOLDS[0]), workers)
-        labels = near.clusters(count, found.pairs[found.similar >= threshold])
-        report = {"near": _report(found, labels, stories, threshold)}
+        labels, report["near"] = _alike(folder, stories, division, workers)
     chosen = plan(stories.facts, labels, division)
     if division.near == "keep" and count:
         report["near"]["distance"] = _distance(chosen)
@@ -249,7 +294,23 @@ def divide(folder: Path, division: Division, workers: int) -> dict[str, Any]:
     return {**write(folder, stories, chosen), "kept": kept, "dropped": count - kept, **report}
 
 
-def _report(found: Found, labels: np.ndarray, stories: Stories, threshold: float) -> dict[str, Any]:
+def _alike(folder: Path, stories: Stories, division: Division, workers: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """The labels that `plan` wants, and what the manifest says of near-duplicates."""
+    threshold, count = division.near_threshold, len(stories)
+    compare = comparison(folder, min(threshold, THRESHOLDS[0]), workers)
+    found = find(compare)
+    order = np.arange(count)
+    if division.near == "longest":
+        order = np.argsort(-stories.facts["characters"].astype(np.int64), kind="stable")
+    if division.near == "keep":  # not two that are alike on two sides of the split, be it by a chain
+        labels = near.clusters(count, found.pairs[found.similar >= threshold])
+    else:
+        found = centred(found, compare, order, threshold)
+        labels = near.stars(order, found.pairs[found.similar >= threshold])
+    return labels, _report(found, labels, stories, threshold, order)
+
+
+def _report(found: Found, labels: np.ndarray, stories: Stories, threshold: float, order: np.ndarray) -> dict[str, Any]:
     """What the manifest says of near-duplicates."""
     sizes = np.bincount(labels)
     sizes = sizes[sizes > 1]
@@ -260,16 +321,16 @@ def _report(found: Found, labels: np.ndarray, stories: Stories, threshold: float
         "pairs met in a band": found.met,
         "pairs left out of crowded bands": found.left_out,
         "pairs alike": int((found.similar >= threshold).sum()),
-        "thresholds": {str(t): _at(found, t) for t in sorted({*THRESHOLDS, threshold})},
+        "thresholds": {str(t): _at(found, t, order) for t in sorted({*THRESHOLDS, threshold})},
         "examples": list(_examples(found, stories, threshold)),
     }
 
 
-def _at(found: Found, threshold: float) -> dict[str, int]:
-    pairs = found.pairs[found.similar >= threshold]
-    inside, pairs = np.unique(pairs, return_inverse=True)
-    alone = len(np.unique(near.clusters(len(inside), pairs.reshape(-1, 2))))
-    return {"clusters": alone, "dropped": len(inside) - alone}
+def _at(found: Found, threshold: float, order: np.ndarray) -> dict[str, int]:
+    """What would go at another threshold, of the pairs that were compared."""
+    kept = near.stars(order, found.pairs[found.similar >= threshold])
+    dropped = kept[kept != np.arange(len(kept))]
+    return {"clusters": len(np.unique(dropped)), "dropped": len(dropped)}
 
 
 def _examples(found: Found, stories: Stories, threshold: float) -> Iterator[dict[str, Any]]:
