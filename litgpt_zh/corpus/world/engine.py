@@ -16,6 +16,7 @@ from litgpt_zh.corpus.world.cast import PLURAL, Realm, Who
 from litgpt_zh.corpus.world.framing import epilogue, prologue
 from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
 from litgpt_zh.corpus.world.looks import PASSING, looks_of
+from litgpt_zh.corpus.world.noises import crashes, cries
 from litgpt_zh.corpus.world.phrases import group
 from litgpt_zh.corpus.world.slots import Slots
 from litgpt_zh.corpus.world.speech import VERBS, layout
@@ -41,6 +42,7 @@ class World(Slots):
         super().__init__(rng, lexicon, realm)
         self.length = length
         self.talks = rng.random() < 0.78
+        self._slots["duo"] = "两个" if self.animals else "两个人"
         #: Whether the long form goes without words about the hero, since the plot begins with them.
         self.plain = False
         self._summaries: list[tuple[str, frozenset[str]]] = []
@@ -134,7 +136,7 @@ class World(Slots):
         return frozenset(
             value if isinstance(value, str) else value.name if isinstance(value, Who) else value.word
             for value in map(self._slots.get, keys)
-            if value is not None
+            if value is not None and value != self._slots["duo"]
         )
 
     @property
@@ -308,6 +310,12 @@ class World(Slots):
         self._note(look)
         return f"{look.word}的{entry.word}"
 
+    def noise(self, sounds: Sequence[Entry]) -> str:
+        """One of the sounds, noted as a word of the story."""
+        sound = self._fresh(sounds)
+        self._note(sound)
+        return sound.word
+
     def _mention(self, entry: Entry) -> None:
         """Note whom or what a pronoun could be taken for from now on."""
         if entry.kind in ("person", "animal"):
@@ -335,6 +343,9 @@ _FORMS: dict[str, Callable[[World, Entry, str], str]] = {
     "few": lambda world, entry, key: f"几{entry.measure}{entry.word}",
     "half": lambda world, entry, key: f"半{entry.measure}{entry.word}",
     "eat": lambda world, entry, key: "喝" if entry.tags & {"drink", "soup"} else "吃",
+    "meet": lambda world, entry, key: "看见" if entry.kind == "thing" else _FORMS["eat"](world, entry, key),
+    "cry": lambda world, entry, key: world.noise(cries(world.lexicon, entry)),
+    "crash": lambda world, entry, key: world.noise(crashes(world.lexicon, entry)),
     "very": lambda world, entry, key: world.rng.choice(("很", "很", "非常", "十分", "特别")) + entry.word,
     "m": lambda world, entry, key: entry.measure,
     "a": lambda world, entry, key: world._described(entry, key),

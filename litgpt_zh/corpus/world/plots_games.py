@@ -37,7 +37,7 @@ def copy_game(w: World) -> None:
     if quarrel:
         w.tell(
             "“你[又|老是]做错，不跟你玩了！”{g}说。{h}{*mood:angry.very}，和{g}吵了起来。",
-            "{g}说{h}笨，{h}说{g}坏，两个谁也不理谁了。",
+            "{g}说{h}笨，{h}说{g}坏，{duo}谁也不理谁了。",
         )
     else:
         w.tell(

@@ -297,7 +297,7 @@ def boast(w: World) -> None:
         "可是{h}手忙脚乱，连怎么开始都不知道。",
         "{h}刚开始，就{*manner:fall}地摔了一跤。",
         "{h}闭上眼睛一试，弄得[满身是土|灰头土脸]。",
-        "只听{*sound:crash}一声，{h}摔了个四脚朝天。",
+        "只听{*sound:tumble}一声，{h}摔了个四脚朝天。",
     )
     if w.flag("坏结局", 0.2):
         w.tell(

@@ -171,6 +171,19 @@ class Slots:
             if not entry.word.startswith(("学", "认", "数", "系", "穿", "刷", "梳")):
                 return entry
 
+    def recall(self, key: str, told: str) -> bool:
+        """Fill slot ``key`` with the first food, else the first thing, of the plot's own slots that was told; whether there is one.
+
+        The slots whose names begin with an underscore belong to the frame, not to the plot.
+        """
+        for kind in ("food", "thing"):
+            for name, value in self._slots.items():
+                if not name.startswith("_") and isinstance(value, Entry) and value.kind == kind:
+                    if value.word in self.used and value.word in told:
+                        self._slots[key] = value
+                        return True
+        return False
+
     def place(self, key: str, group: str) -> Entry:
         """Fill slot ``key`` with a place of a group of :data:`litgpt_zh.corpus.world.groups.PLACES`."""
         entry = self._fresh(places(self.lexicon, group))
