@@ -18,6 +18,7 @@ from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
 from litgpt_zh.corpus.world.looks import PASSING, looks_of
 from litgpt_zh.corpus.world.noises import crashes, cries
 from litgpt_zh.corpus.world.phrases import group
+from litgpt_zh.corpus.world.scene import lateness
 from litgpt_zh.corpus.world.slots import Slots
 from litgpt_zh.corpus.world.speech import VERBS, layout
 from litgpt_zh.corpus.world.template import Template, compile_template
@@ -101,7 +102,7 @@ class World(Slots):
             shuffled = list(templates)
             self.rng.shuffle(shuffled)
             told = shuffled[: 1 + (self.rng.random() < 0.85) + (self.rng.random() < 0.35)]
-            for template in sorted(told, key=_lateness):
+            for template in sorted(told, key=lateness):
                 self.try_tell(template)
 
     def some(self, *templates: str) -> None:
@@ -352,21 +353,6 @@ _FORMS: dict[str, Callable[[World, Entry, str], str]] = {
     "in": lambda world, entry, key: entry.location,
     "it": lambda world, entry, key: entry.word if world.animals else "它",
 }
-
-
-#: How a beat begins that tells of later, the latest last.
-_LATER: tuple[tuple[str, ...], ...] = (
-    ("太阳下山", "临走", "回来的", "天黑"),
-    ("回家", "放学"),
-    ("晚上", "那天晚上", "那天夜里", "那一夜", "夜里"),
-    ("第二天", "早上"),
-)
-_LATER += (("后来", "从此", "从那", "现在", "雪化"),)
-
-
-def _lateness(template: str) -> int:
-    """A number that grows with how much later than the story's moment a beat is."""
-    return next((rank for rank, starts in enumerate(_LATER, 1) if template.startswith(starts)), 0)
 
 
 _COUNTING = ("one", "onea", "this", "thisa", "that", "thata", "two", "few", "half", "m", "eat", "very")

@@ -16,7 +16,7 @@ _BOTH = (
     "{h}每天{*activity:daily}以后，都要{*activity:plan}。",
     "{h}家里种着{*plant:planted.one}，还养着几盆{*plant:flower,pot.a}。",
     "{h}常常梦见{*place:journey}，也常常梦见{*nature:dreamt}。",
-    "{h}的屋里有{*thing:furniture.onea}，上面放着{*thing:toy.one}。",
+    "{h}的屋里有{*thing:furniture.onea}，上面放着{*thing:toy,losable,-tool.one}。",
     "{h}在本子上画过{*place:told}，也画过{*place:told}。",
     "{*idiom:smile@h}，谁见了都喜欢。",
     "见到{*adj:needy}的小动物，{h}总要停下来帮一帮。",
@@ -30,7 +30,7 @@ _BOTH = (
     "{h}常常和大家一起{*activity:all,group,play}。",
     "{h}是个{*trait:lively}的小家伙，一高兴就{*action:glad}，一着急就{*action:puzzled}。",
     "{h}玩起来总是{*action:romp}，累了就{*action:rest}。",
-    "{h}的床头放着{*thing:toy.onea}，[每天晚上都抱着|谁也不许碰]。",
+    "{h}的床头放着{*thing:toy,losable,-tool.onea}，[每天晚上都抱着|谁也不许碰]。",
     "要说{h}最爱的颜色，一定是{*adj:hue}；要说{h}最爱的味道，一定是{*adj:flavour}的。",
     "{h}爱{*activity:play}，爱{*food=_fd.eat}{_fd}，就是不爱{*activity:hygiene}。",
     "{h}家门前有{*plant:tree,climbable.onea}，窗台上种着一盆{*plant:flower,pot.a}。",
@@ -126,7 +126,7 @@ _EVENING = (
     "那天晚上，{*idiom:asleep@h}，梦里还在想这一天的事。",
     "夜深了，{*idiom:sleepy@h}，可还是舍不得睡，想着这一天的事。",
     "睡觉以前，{h}洗了脸，钻进被窝，想着这一天的事。",
-    "月亮升起来了，{h}{*manner:asleep}地睡着了，枕头旁边放着{*thing:toy,losable,-vehicle}。",
+    "月亮升起来了，{h}{*manner:asleep}地睡着了，枕头旁边放着{*thing:toy,losable,-vehicle,-tool}。",
 )
 #: Told only where the plot has a food or a thing to be reminded by.
 RECALLED = "后来，每次{_again.meet}{_again}，{h}都会想起这件事。"

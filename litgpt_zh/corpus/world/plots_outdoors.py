@@ -314,7 +314,7 @@ def collection(w: World) -> None:
         "{h}问{e}，这是不是{c}，{e}笑着点点头。",
     )
     w.more(
-        "{h}抬头一看，树上有{*animal:bird,small,flies,-swims,-sea=q.one}，正{q.cry}地叫着。",
+        "{h}回头一看，不远处有{*animal:bird,small,flies,-swims,-sea=q.one}，正{q.cry}地叫着。",
         "{f}抬起头，看见天上有{*nature:cloud.one}，像一只小羊。",
         "{h}想拔{*plant:grass,pot}，{e}说，它的家就在这里，看看就好。",
     )

@@ -188,7 +188,7 @@ def quarrel(w: World) -> None:
     w.some(
         "{h}先[低下了头|开口]，说了声对不起。",
         "<h.sorry 对不起，我不该抢。><f.sorry 我也不好。>",
-        "{f}擦干眼泪，伸出了[小拇指|手]。",
+        "{f}擦干眼泪，伸出了[小拇指|手]。" if not w.animals else "{f}擦干眼泪，往{h}身边靠了靠。",
     )
     w.tell(
         "从此，{*idiom:friends@h}，再也不争了。",

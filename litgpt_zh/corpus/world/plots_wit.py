@@ -243,9 +243,7 @@ def market(w: World) -> None:
     w.moral("work", "wit", probability=0.35)
     w.sum(
         "{h}在{p.in}摆摊卖{x}和{y}，想了个好办法，挣到了买{z}的钱。",
-        "为了{z}，{h}和{f}在{p.in}卖东西，开始没人买，后来都卖光了。"
-        if not w.animals
-        else "为了{z}，{h}和{f}在{p.in}卖东西，开始卖不出去，后来都卖光了。",
+        "为了{z}，{h}和{f}在{p.in}卖东西，开始卖不出去，后来客人越来越多。",
     )
 
 
@@ -333,6 +331,6 @@ def boast(w: World) -> None:
     )
     w.moral("boast", probability=0.4)
     w.sum(
-        "{h}吹牛说自己会{a}，结果当众出丑，后来说了实话，和朋友一起学。",
+        "{h}吹牛说自己会{a}，结果当众出丑，朋友们却没有笑话{h}。",
         "{h}爱吹牛，被{g}要求表演{a}，露了馅，从此不再说大话。",
     )

@@ -172,17 +172,18 @@ class Slots:
                 return entry
 
     def recall(self, key: str, told: str) -> bool:
-        """Fill slot ``key`` with the first food, else the first thing, of the plot's own slots that was told; whether there is one.
+        """Fill slot ``key`` with what may bring a story back to mind, and say whether there is any.
 
-        The slots whose names begin with an underscore belong to the frame, not to the plot.
+        That is the first food, else the first thing one carries about, that the plot filled a slot with and told; the
+        slots whose names begin with an underscore belong to the frame, not to the plot.
         """
-        for kind in ("food", "thing"):
-            for name, value in self._slots.items():
-                if not name.startswith("_") and isinstance(value, Entry) and value.kind == kind:
-                    if value.word in self.used and value.word in told:
-                        self._slots[key] = value
-                        return True
-        return False
+        own = [value for name, value in self._slots.items() if not name.startswith("_") and isinstance(value, Entry)]
+        heard = [entry for entry in own if entry.word in self.used and entry.word in told]
+        found = [entry for entry in heard if entry.kind == "food"]
+        found += [entry for entry in heard if entry.kind == "thing" and entry.has("losable")]
+        if found:
+            self._slots[key] = found[0]
+        return bool(found)
 
     def place(self, key: str, group: str) -> Entry:
         """Fill slot ``key`` with a place of a group of :data:`litgpt_zh.corpus.world.groups.PLACES`."""
