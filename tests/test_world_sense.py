@@ -11,10 +11,12 @@ from litgpt_zh.corpus.world.cast import bears
 from litgpt_zh.corpus.world.engine import World
 from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
 from litgpt_zh.corpus.world.looks import looks_of
+from litgpt_zh.corpus.world.noises import crashes, cries
 from litgpt_zh.corpus.world.phrases import GROUPS, group
 from litgpt_zh.corpus.world.plots import PLOTS
 from litgpt_zh.corpus.world.scene import SEASONS
 from litgpt_zh.corpus.world.story import Story, generate
+from litgpt_zh.corpus.world.story import story as tell
 
 LEXICON = Lexicon.load()
 
@@ -164,3 +166,112 @@ def test_nobody_of_the_family_is_met_under_two_names() -> None:
         for one, other in (("外婆", "姥姥"), ("外公", "姥爷"), ("姑姑", "姑妈")):
             body = world.text[world.text.index("。") :]
             assert not (world.used.keys() >= {one, other} and one in body and other in body), world.text
+
+
+@pytest.fixture(scope="module")
+def long() -> list[Story]:
+    """Long stories of many seeds, the first of each."""
+    return [tell(seed, 0, "full") for seed in range(500)]
+
+
+def test_what_brings_a_story_back_to_mind_is_in_it(long: list[Story]) -> None:
+    found = 0
+    for item in long:
+        for match in re.finditer("后来，每次(?:吃|喝|看见)(.+?)，.{1,6}都会想起这件事", item.text):
+            found += 1
+            assert match[1] in item.text[: match.start()], item.text
+    assert found >= 10
+
+
+def test_only_a_late_sleeper_is_called_many_times(long: list[Story]) -> None:
+    late = [found for item in long for found in re.findall("最爱(.+?)，每天都要叫好几遍才起来", item.text)]
+    assert set(late) == {"睡觉"}
+
+
+@pytest.mark.parametrize("length", ["short", "full"])
+def test_who_arrives_at_the_family_photograph_was_not_there(length: str) -> None:
+    arrival = (
+        "(?:^|(?<=[。，！”\n]))([^。，！”]{1,5}?)(?:(?:满面春风|喜气洋洋)地走来|笑容满面|风尘仆仆地赶来|也来凑热闹)"
+    )
+    found = 0
+    for world in _told("全家福", "child", 400, length):
+        for match in re.finditer(arrival, world.text):
+            found += 1
+            assert not re.search(f"(?<!老){match[1]}", world.text[: match.start()]), world.text
+    assert found
+
+
+def test_a_slip_in_the_kitchen_teaches_care() -> None:
+    told = {
+        world.tell_slot("moral", "") for world in _told("厨房里的错误", "child", 200) if "道德价值" in world.features
+    }
+    assert told and told <= {entry.word for entry in group(LEXICON, "moral", "care")}
+
+
+def test_a_fall_sounds_like_what_falls() -> None:
+    clang = {"当啷", "哐啷", "哐当", "咣当"}
+    for name, realm in (("赛跑", "animal"), ("赛跑", "child"), ("吹牛", "child")):
+        for world in _told(name, realm, 200):
+            assert not re.search("(?:" + "|".join(clang) + ")一声，[^。]{0,8}摔", world.text), world.text
+    for word in ("布娃娃", "风筝", "沙包", "足球", "木剑"):
+        entry = LEXICON.get(word)
+        assert entry and not clang & {sound.word for sound in crashes(LEXICON, entry)}, word
+    told = " ".join(world.text for world in _told("争玩具", "child", 400))
+    assert not re.search("(?:" + "|".join(clang) + ")一声，(?:布娃娃|布偶|沙包|绣球|风筝|.球)", told)
+
+
+def test_birds_call_in_their_own_voice() -> None:
+    found = 0
+    for world in _told("救小动物", "child", 400) + _told("收集宝贝", "child", 400, "full"):
+        for bird, call in re.findall("(鸽子|乌鸦|喜鹊|野鸡|麻雀|燕子)[^。，]{0,8}，正?(\\w+)地叫着", world.text):
+            found += 1
+            assert call in {sound.word for sound in cries(LEXICON, LEXICON.get(bird))}, world.text  # type: ignore[arg-type]
+    assert found
+    pigeon = LEXICON.get("鸽子")
+    assert pigeon and [sound.word for sound in cries(LEXICON, pigeon)] == ["咕咕"]
+
+
+def test_no_tickets_are_sold_in_shops() -> None:
+    assert not {"门票", "车票", "船票", "入场券"} & {entry.word for entry in LEXICON.of("thing", "sale")}
+
+
+def test_only_what_can_break_is_broken_in_a_quarrel() -> None:
+    for realm in ("child", "animal"):
+        worlds = [world for world in _told("争玩具", realm, 300) if "坏结局" in world.features]
+        assert worlds
+        for world in worlds:
+            assert world.slot("x").has("fixable", "-round"), world.text
+
+
+def test_animals_do_not_go_hand_in_hand(among_animals: list[World]) -> None:
+    for world in among_animals:
+        assert not re.search("手拉着?手|拉了钩|握手|击掌|拉钩", world.text), world.text
+
+
+def test_adjectives_go_with_the_thing() -> None:
+    fine = {"精巧", "精致", "精美", "别致", "新颖"}
+    for entry in LEXICON.of("thing"):
+        looks = {look.word for look in looks_of(LEXICON, entry.word)}
+        assert "完好" not in looks
+        if entry.word.endswith("球") and entry.has("sport"):
+            assert not looks & fine, entry
+    assert "精美" in {look.word for look in looks_of(LEXICON, "花灯")}
+
+
+def test_two_children_are_two_people(long: list[Story]) -> None:
+    for item in long:
+        if item.plot in ("全家福", "新同学", "长大想当什么", "化装晚会"):
+            assert not re.search("两个(?:常常|都|谁也|一起|成了|又|约好|越)", item.text + item.summary), item.text
+    for name in ("争玩具", "忘记的约定", "借来的东西"):
+        for world in _told(name, "child", 100):
+            told = world.text + world.summary
+            assert not re.search("(?<!你们)两个(?:常常|都|谁也|一起|成了|又|约好|越|和好|还是)", told), told
+
+
+def test_a_summary_tells_no_other_branch() -> None:
+    for world in _told("梦里的旅行", "child", 300):
+        assert "找回了" not in world.summary, world.summary
+    for world in _told("全家福", "child", 200):
+        assert "发现少了" not in world.summary and "忙着" not in world.summary
+    for world in _told("集市上的小摊", "child", 200):
+        assert "卖光" not in world.summary

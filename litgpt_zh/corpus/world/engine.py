@@ -16,7 +16,9 @@ from litgpt_zh.corpus.world.cast import PLURAL, Realm, Who
 from litgpt_zh.corpus.world.framing import epilogue, prologue
 from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
 from litgpt_zh.corpus.world.looks import PASSING, looks_of
+from litgpt_zh.corpus.world.noises import crashes, cries
 from litgpt_zh.corpus.world.phrases import group
+from litgpt_zh.corpus.world.scene import lateness
 from litgpt_zh.corpus.world.slots import Slots
 from litgpt_zh.corpus.world.speech import VERBS, layout
 from litgpt_zh.corpus.world.template import Template, compile_template
@@ -41,6 +43,7 @@ class World(Slots):
         super().__init__(rng, lexicon, realm)
         self.length = length
         self.talks = rng.random() < 0.78
+        self._slots["duo"] = "两个" if self.animals else "两个人"
         #: Whether the long form goes without words about the hero, since the plot begins with them.
         self.plain = False
         self._summaries: list[tuple[str, frozenset[str]]] = []
@@ -99,7 +102,7 @@ class World(Slots):
             shuffled = list(templates)
             self.rng.shuffle(shuffled)
             told = shuffled[: 1 + (self.rng.random() < 0.85) + (self.rng.random() < 0.35)]
-            for template in sorted(told, key=_lateness):
+            for template in sorted(told, key=lateness):
                 self.try_tell(template)
 
     def some(self, *templates: str) -> None:
@@ -134,7 +137,7 @@ class World(Slots):
         return frozenset(
             value if isinstance(value, str) else value.name if isinstance(value, Who) else value.word
             for value in map(self._slots.get, keys)
-            if value is not None
+            if value is not None and value != self._slots["duo"]
         )
 
     @property
@@ -308,6 +311,12 @@ class World(Slots):
         self._note(look)
         return f"{look.word}的{entry.word}"
 
+    def noise(self, sounds: Sequence[Entry]) -> str:
+        """One of the sounds, noted as a word of the story."""
+        sound = self._fresh(sounds)
+        self._note(sound)
+        return sound.word
+
     def _mention(self, entry: Entry) -> None:
         """Note whom or what a pronoun could be taken for from now on."""
         if entry.kind in ("person", "animal"):
@@ -335,27 +344,15 @@ _FORMS: dict[str, Callable[[World, Entry, str], str]] = {
     "few": lambda world, entry, key: f"几{entry.measure}{entry.word}",
     "half": lambda world, entry, key: f"半{entry.measure}{entry.word}",
     "eat": lambda world, entry, key: "喝" if entry.tags & {"drink", "soup"} else "吃",
+    "meet": lambda world, entry, key: "看见" if entry.kind == "thing" else _FORMS["eat"](world, entry, key),
+    "cry": lambda world, entry, key: world.noise(cries(world.lexicon, entry)),
+    "crash": lambda world, entry, key: world.noise(crashes(world.lexicon, entry)),
     "very": lambda world, entry, key: world.rng.choice(("很", "很", "非常", "十分", "特别")) + entry.word,
     "m": lambda world, entry, key: entry.measure,
     "a": lambda world, entry, key: world._described(entry, key),
     "in": lambda world, entry, key: entry.location,
     "it": lambda world, entry, key: entry.word if world.animals else "它",
 }
-
-
-#: How a beat begins that tells of later, the latest last.
-_LATER: tuple[tuple[str, ...], ...] = (
-    ("太阳下山", "临走", "回来的", "天黑"),
-    ("回家", "放学"),
-    ("晚上", "那天晚上", "那天夜里", "那一夜", "夜里"),
-    ("第二天", "早上"),
-)
-_LATER += (("后来", "从此", "从那", "现在", "雪化"),)
-
-
-def _lateness(template: str) -> int:
-    """A number that grows with how much later than the story's moment a beat is."""
-    return next((rank for rank, starts in enumerate(_LATER, 1) if template.startswith(starts)), 0)
 
 
 _COUNTING = ("one", "onea", "this", "thisa", "that", "thata", "two", "few", "half", "m", "eat", "very")

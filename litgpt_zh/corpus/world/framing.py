@@ -16,7 +16,7 @@ _BOTH = (
     "{h}每天{*activity:daily}以后，都要{*activity:plan}。",
     "{h}家里种着{*plant:planted.one}，还养着几盆{*plant:flower,pot.a}。",
     "{h}常常梦见{*place:journey}，也常常梦见{*nature:dreamt}。",
-    "{h}的屋里有{*thing:furniture.onea}，上面放着{*thing:toy.one}。",
+    "{h}的屋里有{*thing:furniture.onea}，上面放着{*thing:toy,losable,-tool.one}。",
     "{h}在本子上画过{*place:told}，也画过{*place:told}。",
     "{*idiom:smile@h}，谁见了都喜欢。",
     "见到{*adj:needy}的小动物，{h}总要停下来帮一帮。",
@@ -30,9 +30,9 @@ _BOTH = (
     "{h}常常和大家一起{*activity:all,group,play}。",
     "{h}是个{*trait:lively}的小家伙，一高兴就{*action:glad}，一着急就{*action:puzzled}。",
     "{h}玩起来总是{*action:romp}，累了就{*action:rest}。",
-    "{h}的床头放着{*thing:toy.onea}，[每天晚上都抱着|谁也不许碰]。",
+    "{h}的床头放着{*thing:toy,losable,-tool.onea}，[每天晚上都抱着|谁也不许碰]。",
     "要说{h}最爱的颜色，一定是{*adj:hue}；要说{h}最爱的味道，一定是{*adj:flavour}的。",
-    "{h}爱{*activity:play}，爱{*food=fd.eat}{fd}，就是不爱{*activity:hygiene}。",
+    "{h}爱{*activity:play}，爱{*food=_fd.eat}{_fd}，就是不爱{*activity:hygiene}。",
     "{h}家门前有{*plant:tree,climbable.onea}，窗台上种着一盆{*plant:flower,pot.a}。",
     "{h}家的地里长着{*plant:crop.onea}，墙边爬着{*plant:vine.onea}。",
     "{h}家旁边有一片{*place:woods.a}，{*sound:wind}的风声常常从那里传来。",
@@ -57,7 +57,7 @@ _BOTH = (
     "{*idiom:leisure@h}，每天都要{*activity:solo}。",
     "{*idiom:nosy@h}，什么都想知道。",
     "{*idiom:family@h}。",
-    "{h}有个好朋友，{*idiom:strong}，两个常常一起{*activity:games}。",
+    "{h}有个好朋友，{*idiom:strong}，{duo}常常一起{*activity:games}。",
     "{h}从小就爱听故事，最佩服故事里的英雄，说他们{*idiom:bold}。",
     "{h}有{*thing:warm,clothes.onea}，天一冷就离不开它。",
     "{h}家门口挂着{*thing:hung.onea}，[天一黑就亮起来|夜里亮亮的]。",
@@ -69,7 +69,7 @@ _BOTH = (
     "{h}家门前种着{*plant:planted.one}，{h}天天给它浇水。",
     "{h}刚学会{*activity:learnt}，觉得自己长大了。",
     "{h}最盼望{*activity:longed}，天天掰着手指头算日子。",
-    "{h}最爱{*activity:slumber}，每天都要叫好几遍才起来。",
+    "[{h}最爱{*activity:slumber}，每天都要叫好几遍才起来|{h}坐着也爱{*activity:drowse}，叫好几遍才听见]。",
     "{h}最爱听大人讲{*place:told.in}的故事，听了还要再听。",
     "{*idiom:fussy@h}，一点小事也要叫起来。",
     "{h}爱跑步，每次都{*idiom:topped}。",
@@ -87,7 +87,7 @@ _CHILD = (
     "{h}认识{*person:athlete.onea}，自己也爱{*activity:all,sport}。",
     "{h}最爱听{*person:family,elder.a}讲故事。",
     "{h}在班里是{*person:pupil}，[做事很认真|大家都喜欢{h}]。",
-    "{h}的好朋友是{*person:child,-family.onea}，两个常常一起{*activity:games}。",
+    "{h}的好朋友是{*person:child,-family.onea}，{duo}常常一起{*activity:games}。",
     "{h}家附近就是{*adj:place-shop}的{*place:shop,indoor}，每次路过，{h}都要看一看。",
     "{h}最喜欢去{*place:fun}，[一去就不想回家|总也玩不够]。",
     "{h}认识{*person:shop.onea}，每次见了都要问一声好。",
@@ -126,15 +126,17 @@ _EVENING = (
     "那天晚上，{*idiom:asleep@h}，梦里还在想这一天的事。",
     "夜深了，{*idiom:sleepy@h}，可还是舍不得睡，想着这一天的事。",
     "睡觉以前，{h}洗了脸，钻进被窝，想着这一天的事。",
-    "月亮升起来了，{h}{*manner:asleep}地睡着了，枕头旁边放着{*thing:toy,losable,-vehicle}。",
+    "月亮升起来了，{h}{*manner:asleep}地睡着了，枕头旁边放着{*thing:toy,losable,-vehicle,-tool}。",
 )
+#: Told only where the plot has a food or a thing to be reminded by.
+RECALLED = "后来，每次{_again.meet}{_again}，{h}都会想起这件事。"
 _MORNING = (
     "第二天，{h}{*food:cooked=fe.eat}着{fe}，又把这件事想了一遍。",
     "第二天，{*idiom:wake@h}，又想起了昨天的事。",
     "第二天早上，窗外传来{*sound:dawn}的叫声，新的一天开始了。",
     "这件事，{h}过了很久还记得清清楚楚。",
     "后来，{h}常常把这件事讲给别人听。",
-    "后来，每次{*food=fe.eat}{fe}，{h}都会想起这件事。",
+    RECALLED,
     "很久以后，{h}还记得那一天{*sound:wind}的风声。",
     "有时候，{h}一边{*activity:home}，一边还会想起这件事来。",
     "太阳出来的时候，{h}推开窗，深深吸了一口气。",
@@ -169,6 +171,9 @@ class Frame(Protocol):
     def chance(self, probability: float) -> bool:
         """True with the given probability."""
 
+    def recall(self, key: str, told: str) -> bool:
+        """Fill slot ``key`` with a food or a thing of the plot, if it has one."""
+
     def tell(self, *templates: str) -> None:
         """Tell one beat in one of the given ways."""
 
@@ -191,6 +196,8 @@ def epilogue(world: Frame) -> None:
     lines: tuple[str, ...] = _EVENING + _MORNING if evening else _MORNING
     if world.folk:
         lines = _SMALL
+    elif not world.recall("_again", world.text):
+        lines = tuple(line for line in lines if line != RECALLED)
     if "第二天" in world.text:
         lines = tuple(line for line in lines if "第二天" not in line)
     world.tell(*lines)

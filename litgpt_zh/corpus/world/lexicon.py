@@ -83,7 +83,7 @@ TAGS: dict[str, frozenset[str]] = {
     "manner": _split("slow fast quiet loud careful happy sad eager"),
     "weather": _split("sunny rainy snowy windy foggy cloudy night " + _SEASONS),
     "idiom": _split(
-        "mood-glad mood-sad mood-angry mood-afraid mood-surprised mood-proud mood-shy mood-calm mood-tired "
+        "human mood-glad mood-sad mood-angry mood-afraid mood-surprised mood-proud mood-shy mood-calm mood-tired "
         "mood-curious mood-worried mood-grateful mood-impatient praise scene effort teamwork result haste"
     ),
     "sound": _split("water bell wind fall knock animal laugh machine rain steps"),

@@ -110,6 +110,7 @@ LOOKS: dict[str, str] = {
     "worn": "老旧 旧旧 落满灰尘 脏兮兮",
     "wrecked": "破旧 坏掉 破破烂烂 破损 摔坏",
     "mended": "修好",
+    "whole": "完好",
     "frightful": "凶猛 凶狠 凶巴巴 可怕 吓人",
     "dear": "心爱 称心",
     "bright": "翠绿 碧绿 嫩绿 雪白 鲜红 洁白 红色 黄色 蓝色 彩色",

@@ -272,5 +272,5 @@ def winter_store(w: World) -> None:
     w.moral("work", probability=0.35)
     w.sum(
         "{h}不存粮食，冬天饿肚子，{f}帮助了{h}，{h}变得勤快了。",
-        "{f}存了{x}，{h}只知道玩，冬天来了，{f}把粮食分给了{h}。",
+        "{f}存了{x}，{h}只知道玩，冬天来了，{f}帮了又冷又饿的{h}。",
     )

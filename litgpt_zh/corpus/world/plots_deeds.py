@@ -42,7 +42,7 @@ def prank(w: World) -> None:
     )
     if fight:
         w.tell(
-            "{f}发现是{h}，{*mood:angry.very}，两个吵了起来。",
+            "{f}发现是{h}，{*mood:angry.very}，{duo}吵了起来。",
             "<f.angry 一点也不好笑！>{h}却说{f}太胆小。",
             "{f}认出了{h}，气得[一把推开|不再理]{h}。",
         )
@@ -117,14 +117,14 @@ def giant(w: World) -> None:
     w.tell(
         "{*idiom:advise@f}，可是试了几个办法都不行。",
         "{f}来帮忙，{h}拉着{x}，{f}拉着{h}，还是{verb}不动。",
-        "{h}叫来{f}，两个一起{verb}，{x}只晃了一下。",
+        "{h}叫来{f}，{duo}一起{verb}，{x}只晃了一下。",
         "{f}说要先挖土，{h}说要用绳子，试了都不行。",
-        "{f}跑来一起{verb}，结果两个都摔了个四脚朝天。",
+        "{f}跑来一起{verb}，结果{duo}都摔了个四脚朝天。",
     )
     argue = w.flag("冲突", 0.25)
     if argue:
         w.tell(
-            "{h}怪{f}没用力，{f}怪{h}乱用力，两个吵了起来。",
+            "{h}怪{f}没用力，{f}怪{h}乱用力，{duo}吵了起来。",
             "<h.angry 都怪你！><f.angry 明明是你没使劲！>",
         )
     w.more("接着，{e}也来了，大家排成一排，{x}动了一点点。", "天上的{*animal:bird,small}都停下来看热闹。")
@@ -249,7 +249,7 @@ def habit(w: World) -> None:
         "{h}什么都好，就是有点{t}。",
         "大家都知道{h}{t}，谁也不愿意和{h}{*activity:games}。",
         "{h}从小就{t}，大家[都拿{h}没办法|说了也不听]。",
-        "{h}{t}，{f}却很{good}，两个是邻居。" if good else "{f}和{h}是邻居，早就知道{h}{t}。",
+        "{h}{t}，{f}却很{good}，{duo}是邻居。" if good else "{f}和{h}是邻居，早就知道{h}{t}。",
         "<f.say 你怎么总是这么{t}？>{h}听了很不高兴。",
     )
     w.tell(
@@ -262,9 +262,9 @@ def habit(w: World) -> None:
     if quarrel:
         w.tell(
             "{f}{*mood:angry.very}，和{h}大吵了一架。",
-            "“都怪你！”{f}说。“才不怪我！”{h}说。两个谁也不理谁。"
+            "“都怪你！”{f}说。“才不怪我！”{h}说。{duo}谁也不理谁。"
             if w.talks
-            else "{f}怪{h}，{h}不服气，两个吵了起来。",
+            else "{f}怪{h}，{h}不服气，{duo}吵了起来。",
             "{*idiom:angry@f}，和{h}吵了一架，再也不想见到{h}。",
         )
     else:

@@ -90,6 +90,7 @@ def family_photo(w: World) -> None:
     w.pick("c", "person", "family", "child")
     w.pick("d", "person", "family", "-child")
     w.pick("k", "person", w.choice("neighbor", "relatives"))
+    w.pick("g", "person", "relatives")
     w.pick("x", "thing", "gift")
     w.pick("y", "food", w.choice("cooked", "cake", "soup"))
     w.let("act", "{*activity:feast}")
@@ -113,8 +114,8 @@ def family_photo(w: World) -> None:
         "{c}抢着{y.eat}{y}，弄得满脸都是。",
         "{b}送给{h}{x.onea}，{h}[连声道谢|高兴得跳了起来]。",
         "{*idiom:family@h}。",
-        "{*idiom:greet@a}，{b}也跟在后面来了。",
-        "{*idiom:arrive@b}，{c}高兴得跳了起来。",
+        "{*idiom:greet@g}，{h}连忙让{g}坐下。",
+        "{*idiom:arrive@g}，{c}高兴得跳了起来。",
         "大家坐在一起{act}，屋里笑声不断，{h}{*mood:glad.very}。",
     )
     w.more(
@@ -162,8 +163,8 @@ def family_photo(w: World) -> None:
     )
     w.moral("kin", probability=0.35)
     w.sum(
-        "全家人聚在一起照全家福，{h}发现少了{d}，找到以后才一起照了相。",
-        "{h}一家照相的时候，{d}不见了，原来{d}在为大家忙着。",
+        "全家人聚在一起照全家福，少了{d}，{h}和大家把{d}找来，才一起照了相。",
+        "{h}一家照相的时候，{d}不见了，后来一家人才照成了全家福。",
     )
 
 
@@ -203,7 +204,7 @@ def moving(w: World) -> None:
         "车上的{*thing:kitchen}和{*thing:container}{*sound:bell}地响。",
     )
     w.tell(
-        "{f}来了，两个站在门口，谁也不说话。",
+        "{f}来了，{duo}站在门口，谁也不说话。",
         "{*idiom:sad@h}，拉着{f}的手不放。",
         "{h}最舍不得的是{f}，眼泪掉了下来。",
         "<f.sad 你走了，我跟谁玩呢？>",
@@ -211,7 +212,7 @@ def moving(w: World) -> None:
     )
     w.tell(
         "{f}把{x.one}送给{h}，说：“看见它，就想起我。”" if w.talks else "{f}把心爱的{x}送给了{h}。",
-        "{h}把自己的{x}留给{f}，两个拉了钩。",
+        "{h}把自己的{x}留给{f}，{duo}拉了钩。" if not w.animals else "{h}把自己的{x}留给{f}，说好再见面的时候一起玩。",
         "还没有出发，{h}心里已经开始{*mood:missing}{f}了。",
         "{h&f.ta}约好，每个月[写一封信|见一次面]。",
         "车子开动了，{f}追着跑了很远，{h}一直挥手。",

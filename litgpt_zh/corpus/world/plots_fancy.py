@@ -96,7 +96,7 @@ def treasure_map(w: World) -> None:
             "note": (
                 "{h}看看{f}，{f}看看{h}，都笑了。",
                 "{*idiom:realise@h}，最好的宝贝就是身边的朋友。",
-                "{h&f.ta}手拉着手回家，{*mood:glad.very}。",
+                "{h&f.ta}肩并着肩回家，{*mood:glad.very}。",
             ),
         }[kind]
         w.tell(*end)
@@ -275,7 +275,7 @@ def brush(w: World) -> None:
         "没想到，{y}一出来就追着{h}跑。",
         "谁知{y}一下子活了，追了过来，{*idiom:chase@h}。",
         "{y}[掀翻了桌子|撞倒了椅子]，谁也拦不住。",
-        "只听{*sound:crash}一声，{y}从纸上冲了出来，把东西全弄乱了。",
+        "只听{*sound:burst}一声，{y}从纸上冲了出来，把东西全弄乱了。",
     )
     w.tell(
         "{*idiom:scared@h}。",

@@ -37,7 +37,7 @@ def copy_game(w: World) -> None:
     if quarrel:
         w.tell(
             "“你[又|老是]做错，不跟你玩了！”{g}说。{h}{*mood:angry.very}，和{g}吵了起来。",
-            "{g}说{h}笨，{h}说{g}坏，两个谁也不理谁了。",
+            "{g}说{h}笨，{h}说{g}坏，{duo}谁也不理谁了。",
         )
     else:
         w.tell(
@@ -70,7 +70,7 @@ def copy_game(w: World) -> None:
     )
     w.moral("looks", "own", probability=0.3)
     w.sum(
-        "{h}玩照我做的游戏总是跟不上，后来换{h}当领头，大家玩得更开心。",
+        "{h}玩照我做的游戏总是跟不上，后来{h}的动作最有趣，大家玩得更开心。",
         "{f}带大家玩学动作的游戏，{h}做错了很难过，后来想出了最有趣的动作。",
     )
 

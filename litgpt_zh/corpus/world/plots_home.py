@@ -185,7 +185,7 @@ def dark(w: World) -> None:
     w.moral("dark", probability=0.35)
     w.sum(
         "{h}夜里被黑影吓坏了，{l}一照，才发现只是一场虚惊。",
-        "{h}怕黑，夜里看见一个黑影，后来用{l}照清楚了，再也不怕了。",
+        "{h}夜里看见一个黑影，用{l}照清楚了，才知道没什么可怕的。",
     )
 
 
@@ -276,7 +276,7 @@ def kitchen(w: World) -> None:
             "从此，{h}做事都要先看清楚。",
             "那天的厨房里，[笑声|香味]飘出了好远。",
         )
-    w.moral("care", "wait", probability=0.35)
+    w.moral("care", probability=0.35)
     w.sum(
         "{h}做{x}时把{wrong}，虽然出了错，最后大家还是很开心。",
         "{h}想给{e}做{x}，却放错了东西，{e}没有责怪{h}。",
@@ -311,7 +311,7 @@ def attic(w: World) -> None:
     )
     w.more(
         "灰尘在光里飞来飞去，{*animal:insect,climbs.one}从墙角爬了过去。",
-        "{y}已经[旧了|坏了]，{z}上也落满了灰，只有{x}包得好好的。",
+        "{y}已经[旧了|坏了]，{z}上也落满了灰，只有{x}[包得好好的|还是{*adj:whole}的]。",
         "{h}把{x}[擦了又擦|吹了又吹]，越看越喜欢。",
         "旁边那{z.m}{*adj:wrecked}的{z}，{h}看也没看一眼。",
     )
@@ -360,6 +360,6 @@ def attic(w: World) -> None:
     )
     w.moral("cherish", probability=0.3)
     w.sum(
-        "{h}在{p.in}发现了{x}，{e}给{h}讲了它的故事。",
-        "{h}打扫时找到一件旧东西，原来是{e}珍爱的{x}。",
+        "{h}在{p.in}发现了{x}，知道了它的来历。",
+        "{h}找到一件旧东西，原来{x}里藏着一个故事。",
     )

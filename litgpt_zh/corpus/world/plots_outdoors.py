@@ -240,7 +240,7 @@ def hut(w: World) -> None:
         "{h}在门口挂上{*thing:light}，又插上{*plant:flower.one}，看上去倒也漂亮。",
     )
     w.tell(
-        "夜里，忽然刮起大风，{h}的小屋{*sound:crash}一声倒了。",
+        "夜里，忽然刮起大风，{h}的小屋{*sound:collapse}一声倒了。",
         "第二天下起大雨，{m}搭的小屋一下子就垮了。",
         "谁知一阵狂风，{h}的小屋被吹得无影无踪。",
         "没过几天，暴风雨来了，{h}的小屋塌了。",
@@ -314,7 +314,7 @@ def collection(w: World) -> None:
         "{h}问{e}，这是不是{c}，{e}笑着点点头。",
     )
     w.more(
-        "{h}听见{*sound:bird}的声音，抬头一看，是{*animal:bird,small,flies.one}。",
+        "{h}回头一看，不远处有{*animal:bird,small,flies,-swims,-sea=q.one}，正{q.cry}地叫着。",
         "{f}抬起头，看见天上有{*nature:cloud.one}，像一只小羊。",
         "{h}想拔{*plant:grass,pot}，{e}说，它的家就在这里，看看就好。",
     )

@@ -118,7 +118,7 @@ def share_food(w: World) -> None:
         )
     w.moral("share", probability=0.35)
     w.sum(
-        "{h}把自己的{x}分给了饿着肚子的{f}，两个成了好朋友。",
+        "{h}把自己的{x}分给了饿着肚子的{f}，{duo}成了好朋友。",
         "{h}遇到饥饿的{f}，和{f}一起分享了{x}。",
     )
 
@@ -135,7 +135,7 @@ def quarrel(w: World) -> None:
     w.flag("冲突")
     w.tell(
         "{when}{h}和{f}在{p.in}发现了{x.onea}。",
-        "{when}{h}和{f}在{p.in}玩，两个都想要{x.onea}。",
+        "{when}{h}和{f}在{p.in}玩，{duo}都想要{x.onea}。",
         "{h}和{f}本来是好朋友，{at}却为了{x.onea}吵了起来。",
         "{e}送来{x.onea}，{h}和{f}都[抢着要|伸手去拿]。",
         "{when}{p.in}只有{x.one}，{h}想玩，{f}也想玩。",
@@ -151,12 +151,13 @@ def quarrel(w: World) -> None:
     )
     w.more(
         "旁边的{*animal:bird,small,flies}吓得飞走了，{p.in}只听见{h&f}的[吵|叫]声。",
-        "两个越吵越凶，[脸都红了|谁的话也不听]。",
+        "{duo}越吵越凶，[脸都红了|谁的话也不听]。",
     )
     w.para()
-    broke = w.flag("坏结局", 0.25)
+    # What is round or only bounces is not broken by a fall.
+    broke = w.slot("x").has("fixable", "-round") and w.flag("坏结局", 0.4)
     w.tell(
-        "抢来抢去，只听{*sound:crash}一声，{x}掉在地上。",
+        "抢来抢去，只听{x.crash}一声，{x}掉在地上。",
         "拉来拉去，{x}[掉进了泥里|掉在了地上]。",
         "[谁也没注意|忽然]，{x}从{h&f.ta}手里滑了下去。",
     )
@@ -187,12 +188,12 @@ def quarrel(w: World) -> None:
     w.some(
         "{h}先[低下了头|开口]，说了声对不起。",
         "<h.sorry 对不起，我不该抢。><f.sorry 我也不好。>",
-        "{f}擦干眼泪，伸出了[小拇指|手]。",
+        "{f}擦干眼泪，伸出了[小拇指|手]。" if not w.animals else "{f}擦干眼泪，往{h}身边靠了靠。",
     )
     w.tell(
         "从此，{*idiom:friends@h}，再也不争了。",
         "{h&f.ta}玩得满头是汗，[笑声传得很远|一次也没有再吵]。",
-        "{h&f.ta}{*action:friends}，又成了好朋友。",
+        "{h&f.ta}{*action:friends}，又成了好朋友。" if not w.animals else "{h&f.ta}抱在一起，又成了好朋友。",
         "{h&f.ta}商量好，一个玩一会儿，[真的|果然]都玩得很开心。",
         "{h}先让{f}玩，{f}也把{x}让给{h}，谁都[不争|不吵]了。",
         "最后，{h&f}想出了[新玩法|一个好办法]，一起玩{x}。",
@@ -321,7 +322,7 @@ def shelter(w: World) -> None:
         w.tell(
             "“不行，太挤了！”{h}说。{f}低下头，站在雨里。",
             "{h}不肯让地方，{f}只好站在雨里。",
-            "{h}怕挤，把{f}推了出去，两个吵了起来。",
+            "{h}怕挤，把{f}推了出去，{duo}吵了起来。",
         )
         w.tell(
             "可是{h}看见{f}冻得直发抖，{*mood:embarrassed.very}，把{f}拉了进来。",
@@ -347,7 +348,7 @@ def shelter(w: World) -> None:
     if w.flag("转折", 0.3):
         w.tell(
             "没想到一阵大风吹来，要不是三个一起抓紧，{x}早就被吹跑了。",
-            "谁知雨越下越大，水漫了上来，大家手拉着手，才走到了高处。",
+            "谁知雨越下越大，水漫了上来，大家[一个挨着一个|紧紧靠在一起]，才走到了高处。",
         )
     w.tell(
         "雨停了，天边出现了一道彩虹。",

@@ -243,9 +243,7 @@ def market(w: World) -> None:
     w.moral("work", "wit", probability=0.35)
     w.sum(
         "{h}在{p.in}摆摊卖{x}和{y}，想了个好办法，挣到了买{z}的钱。",
-        "为了{z}，{h}和{f}在{p.in}卖东西，开始没人买，后来都卖光了。"
-        if not w.animals
-        else "为了{z}，{h}和{f}在{p.in}卖东西，开始卖不出去，后来都卖光了。",
+        "为了{z}，{h}和{f}在{p.in}卖东西，开始卖不出去，后来客人越来越多。",
     )
 
 
@@ -297,7 +295,7 @@ def boast(w: World) -> None:
         "可是{h}手忙脚乱，连怎么开始都不知道。",
         "{h}刚开始，就{*manner:fall}地摔了一跤。",
         "{h}闭上眼睛一试，弄得[满身是土|灰头土脸]。",
-        "只听{*sound:crash}一声，{h}摔了个四脚朝天。",
+        "只听{*sound:tumble}一声，{h}摔了个四脚朝天。",
     )
     if w.flag("坏结局", 0.2):
         w.tell(
@@ -333,6 +331,6 @@ def boast(w: World) -> None:
     )
     w.moral("boast", probability=0.4)
     w.sum(
-        "{h}吹牛说自己会{a}，结果当众出丑，后来说了实话，和朋友一起学。",
+        "{h}吹牛说自己会{a}，结果当众出丑，朋友们却没有笑话{h}。",
         "{h}爱吹牛，被{g}要求表演{a}，露了馅，从此不再说大话。",
     )

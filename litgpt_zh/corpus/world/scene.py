@@ -9,7 +9,7 @@ from typing import Protocol
 
 from litgpt_zh.corpus.world.lexicon import Entry, Lexicon
 
-__all__ = ["SEASONS", "Scene", "in_season"]
+__all__ = ["SEASONS", "Scene", "in_season", "lateness"]
 
 SEASONS = ("spring", "summer", "autumn", "winter")
 _DAYS = ("morning", "morning", "morning", "noon", "afternoon", "afternoon", "afternoon", "evening")
@@ -79,6 +79,19 @@ _AFTER: dict[str, tuple[str, ...]] = {
     "season": ("风轻轻地吹着", "四周静悄悄的", "小鸟在枝头唱着歌", "远处升起了淡淡的炊烟"),
     "night": ("四周静悄悄的", "远处传来几声虫叫", "月亮照着窗台", "风轻轻地摇着树叶"),
 }
+#: How a beat begins that tells of later, the latest last.
+_LATER: tuple[tuple[str, ...], ...] = (
+    ("太阳下山", "临走", "回来的", "天黑"),
+    ("回家", "放学"),
+    ("晚上", "那天晚上", "那天夜里", "那一夜", "夜里"),
+    ("第二天", "早上"),
+)
+_LATER += (("后来", "从此", "从那", "现在", "雪化"),)
+
+
+def lateness(template: str) -> int:
+    """A number that grows with how much later than the story's moment a beat is."""
+    return next((rank for rank, starts in enumerate(_LATER, 1) if template.startswith(starts)), 0)
 
 
 def in_season(entry: Entry, season: str, day: str) -> bool:

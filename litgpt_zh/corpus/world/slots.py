@@ -171,6 +171,20 @@ class Slots:
             if not entry.word.startswith(("学", "认", "数", "系", "穿", "刷", "梳")):
                 return entry
 
+    def recall(self, key: str, told: str) -> bool:
+        """Fill slot ``key`` with what may bring a story back to mind, and say whether there is any.
+
+        That is the first food, else the first thing one carries about, that the plot filled a slot with and told; the
+        slots whose names begin with an underscore belong to the frame, not to the plot.
+        """
+        own = [value for name, value in self._slots.items() if not name.startswith("_") and isinstance(value, Entry)]
+        heard = [entry for entry in own if entry.word in self.used and entry.word in told]
+        found = [entry for entry in heard if entry.kind == "food"]
+        found += [entry for entry in heard if entry.kind == "thing" and entry.has("losable")]
+        if found:
+            self._slots[key] = found[0]
+        return bool(found)
+
     def place(self, key: str, group: str) -> Entry:
         """Fill slot ``key`` with a place of a group of :data:`litgpt_zh.corpus.world.groups.PLACES`."""
         entry = self._fresh(places(self.lexicon, group))
