@@ -21,6 +21,7 @@ from litgpt_zh.compiling import compile_blocks, eager
 from litgpt_zh.finetune import guard
 from litgpt_zh.finetune.finite import Finite
 from litgpt_zh.finetune.objective import Metrics, Objective
+from litgpt_zh.language import say
 from litgpt_zh.preflight import preflight
 from litgpt_zh.sampling import continue_greedily, unwrap
 from litgpt_zh.stage import progress
@@ -62,7 +63,7 @@ class Finetuning:
         self.steps = self._steps(train, data)
         warmup = schedule.fitted_warmup(train.lr_warmup_steps or 0, self.steps)
         if warmup != train.lr_warmup_steps:
-            fabric.print(f"lr_warmup_steps {train.lr_warmup_steps} -> {warmup}: the run has {self.steps} steps")
+            fabric.print(schedule.warmup_told(train.lr_warmup_steps, warmup, self.steps))
         # litgpt builds a scheduler (ours replaces it) that divides by the warm-up and by what follows it
         train.lr_warmup_steps = max(1, warmup)
         self.warmup = warmup
@@ -90,7 +91,7 @@ class Finetuning:
         trained = {name: p for name, p in unwrap(model).named_parameters() if p.requires_grad}
         found = checkpoints.latest(call["out_dir"], LORA_STATE) if self.data.resume else None
         if found:
-            fabric.print(f"Resuming training from {found}")
+            fabric.print(say(f"接着 {found} 训练", f"Resuming training from {found}"))
             state = torch.load(found, map_location=fabric.device, weights_only=True)
             unwrap(model).load_state_dict(state["model"], strict=False)
             optimizer.load_state_dict(state["optimizer"])
@@ -125,7 +126,7 @@ class Finetuning:
         model.train()
         done = self.step
         steps = progress(
-            self.steps, desc=self.stage, unit=" steps", scale=False, initial=done, disable=not self.first
+            self.steps, desc=self.stage, unit=say(" 步", " steps"), scale=False, initial=done, disable=not self.first
         )  # fmt: skip
         batches = self._global_batches(call["train_dataloader"], skip=done)
         while self.step < self.steps and not self.stopped:
@@ -140,7 +141,11 @@ class Finetuning:
             if self.step % train.log_interval == 0 or self.step == self.steps:
                 self.finite.require()
                 value = loss.item()
-                steps.set_postfix(loss=f"{value:.3f}", val=f"{self.val_loss:.3f}" if self.val_loss else "-")
+                shown = {
+                    say("损失", "loss"): f"{value:.3f}",
+                    say("验证", "val"): f"{self.val_loss:.3f}" if self.val_loss else "-",
+                }
+                steps.set_postfix(shown)
                 metrics = {
                     "iter": self.iter,
                     "step": self.step,
@@ -245,7 +250,10 @@ class Finetuning:
         with eager():
             text = continue_greedily(model, tokenizer, prompt, call["eval"].max_new_tokens or 100)
         self.log.sample(self.iter, self.step / max(self.steps, 1), prompt, text)
-        print(f"\nstep {self.step}: val loss {self.val_loss:.4f}\n{prompt}{text}")
+        head = say(
+            f"第 {self.step} 步：验证损失 {self.val_loss:.4f}", f"step {self.step}: val loss {self.val_loss:.4f}"
+        )
+        print(f"\n{head}\n{prompt}{text}")
 
     def _validate_and_log(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         found = self.validate(fabric, model, call["val_dataloader"], call["eval"].max_iters)
@@ -269,7 +277,12 @@ class Finetuning:
         last, step = self.val_loss, guard.kept(call["out_dir"], guard.BEST)["step"]
         if step < self.step:
             guard.restore(model, call["out_dir"], fabric.device, guard.BEST)
-            fabric.print(f"the lowest validation loss was that of step {step}: {self.best:.4f} (at the end {last:.4f})")
+            fabric.print(
+                say(
+                    f"验证损失最低的是第 {step} 步：{self.best:.4f}（最后是 {last:.4f}），用那一步的权重",
+                    f"the lowest validation loss was that of step {step}: {self.best:.4f} (at the end {last:.4f})",
+                )
+            )
             self._validate_and_log(fabric, model, call)
         self.best_step = step
 
@@ -288,8 +301,9 @@ class Finetuning:
             guard.keep(model, call["out_dir"], self.step)
             return
         kept = guard.restore(model, call["out_dir"], fabric.device)
-        self.stopped = f"step {self.step}: {reason}; the weights are those of step {kept}"
-        fabric.print(f"stopped at {self.stopped}")
+        told, recorded = reason
+        self.stopped = f"step {self.step}: {recorded}; the weights are those of step {kept}"
+        fabric.print(say(f"停在第 {self.step} 步：{told}；权重回到第 {kept} 步的", f"stopped at {self.stopped}"))
         self._validate_and_log(fabric, model, call)
 
     @torch.no_grad()

@@ -43,7 +43,7 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
     plan, fabric = _plan(data, arguments), arguments["fabric"]
     with ranks.one_run(fabric, out_dir):
         if ranks.by_the_first(fabric, lambda: checkpoints.claim(out_dir, plan, resume=arguments["resume"])):
-            fabric.print(f"{out_dir}/final: already finished with these settings; nothing to do")
+            fabric.print(checkpoints.finished_told(out_dir / "final"))
             return
         _choose_start(arguments)
         started = time.perf_counter()
@@ -118,7 +118,7 @@ def validate(
     Returns:
         A scalar, nats per token: the mean over the rows of ``max_iters`` batches a process.
     """
-    fabric.print("Validating ...") if verbose else None
+    fabric.print(say("验证……", "Validating ...")) if verbose else None
     model.eval()
     length = model.max_seq_length
     sums = torch.zeros(2, dtype=torch.float64, device=fabric.device)
@@ -146,12 +146,22 @@ def _check(arguments: dict[str, Any]) -> None:
         )
     if configs.is_tied(config) and not train.tie_embeddings:
         train.tie_embeddings = True
-        fabric.print(f"{config.name}: tied embeddings, so train.tie_embeddings is set to true")
+        fabric.print(
+            say(
+                f"{config.name}：输入与输出共用嵌入，所以 train.tie_embeddings 设为 true",
+                f"{config.name}: tied embeddings, so train.tie_embeddings is set to true",
+            )
+        )
     if arguments["initial_checkpoint_dir"] is not None:
         _check_start(arguments["initial_checkpoint_dir"], config, arguments["tokenizer"])
     if fabric.device.type == "cpu" and not has_compiler():
         torch.compiler.set_stance("force_eager")
-        fabric.print("no C++ compiler found: training without torch.compile (slower; install g++ or clang)")
+        fabric.print(
+            say(
+                "没有找到 C++ 编译器：训练不用 torch.compile（慢一些；装 g++ 或 clang）",
+                "no C++ compiler found: training without torch.compile (slower; install g++ or clang)",
+            )
+        )
 
 
 def _check_start(folder: Path, config: Any, tokenizer: Any) -> None:
@@ -239,7 +249,7 @@ class Watch:
         self.accumulation, steps = accumulation, self.total // accumulation
         if train.lr_warmup_steps and train.lr_warmup_steps >= steps:
             warmup = schedule.fitted_warmup(train.lr_warmup_steps, steps)
-            fabric.print(f"lr_warmup_steps {train.lr_warmup_steps} -> {warmup}: the run has {steps} steps")
+            fabric.print(schedule.warmup_told(train.lr_warmup_steps, warmup, steps))
         self.first = ranks.is_first(fabric)
         if self.first:
             self.log = runlog.RunLog(call["out_dir"], self.state["iter_num"])
@@ -249,7 +259,7 @@ class Watch:
         self.bar = progress(
             self.total * tokens,
             desc="pretrain",
-            unit=" tokens",
+            unit=say(" 词元", " tokens"),
             initial=self.state["iter_num"] * tokens,
             disable=not self.first,
         )  # rate and time left in tokens
