@@ -141,11 +141,7 @@ class Finetuning:
             if self.step % train.log_interval == 0 or self.step == self.steps:
                 self.finite.require()
                 value = loss.item()
-                shown = {
-                    say("损失", "loss"): f"{value:.3f}",
-                    say("验证", "val"): f"{self.val_loss:.3f}" if self.val_loss else "-",
-                }
-                steps.set_postfix(shown)
+                steps.set_postfix(self._shown(value))
                 metrics = {
                     "iter": self.iter,
                     "step": self.step,
@@ -169,6 +165,13 @@ class Finetuning:
         return dict.fromkeys(
             ("raw_tokens", "raw_tokens_plus_prompt_template", "raw_tokens_plus_prompt_template_and_padding"), count
         )
+
+    def _shown(self, loss: float) -> dict[str, str]:
+        """What stands behind the bar."""
+        return {
+            say("损失", "loss"): f"{loss:.3f}",
+            say("验证", "val"): f"{self.val_loss:.3f}" if self.val_loss else "-",
+        }
 
     def _step(
         self, fabric: Any, model: Any, optimizer: Any, micros: list[dict[str, Any]]
