@@ -29,7 +29,7 @@ from litgpt_zh.stage import MANIFEST, Manifest
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(file.stem for file in (ROOT / "recipes").glob("*.yaml"))
 LITGPT = re.compile(
-    r"\{'| +'| +\"|Seed set|Number of|Time to|The longest|Total param|Verifying|Measured|Epoch |iter \d|Saving|Final|\|"
+    r"\{'| +['\"]| +\w+=|Seed set|Number of|Time to|The longest|Total param|Verifying|Measured|Epoch |iter \d|Saving|Final|\|"
 )
 """How the lines of litgpt begin: its settings, its progress, its tables."""
 STAGES = ["corpus", "tokenizer", "tokens", "pretrain", "sft-data", "sft", "online", "evaluate"]

@@ -126,7 +126,7 @@ class Finetuning:
         model.train()
         done = self.step
         steps = progress(
-            self.steps, desc=self.stage, unit=say(" 步", " steps"), scale=False, initial=done, disable=not self.first
+            self.steps, desc=self.stage, unit=say("步", " steps"), scale=False, initial=done, disable=not self.first
         )  # fmt: skip
         batches = self._global_batches(call["train_dataloader"], skip=done)
         while self.step < self.steps and not self.stopped:

@@ -202,7 +202,7 @@ def summary(counts: dict[str, Any]) -> str:
     tokens, learned, dropped = counts["tokens"], counts["answer_tokens"], reasons(counts)
     return say(
         f"读到 {read:,} 条，留下 {kept:,} 条（训练 {train:,}，验证 {val:,}），{tokens:,} 个词元，学其中 {learned:,} 个；"
-        f"丢弃：{dropped}",
+        f"丢弃：{dropped if counts['dropped'] else '无'}",
         f"{read:,} records read, {kept:,} kept ({train:,} train, {val:,} val), {tokens:,} tokens, {learned:,} of them learned; "
         f"dropped: {dropped}",
     )

@@ -254,8 +254,8 @@ def table(results: list[dict[str, Any]], gate: Gate) -> str:
     figure = results[0]["figure"]
     lines = [
         say(
-            f"轮          对  成对率  {figure:<17} 变化 [95%]                 nll 变化  结论",  # a Hanzi is two columns wide
-            f"round   pairs  yield  {figure:<17} gain [95%]                nll rise  verdict",
+            f"轮         对 成对率  {figure:<17} 变化 [95%]                 nll 变化  结论",  # a Hanzi is two columns wide
+            f"round   pairs  yield  {figure:<17} gain [95%]                 nll rise  verdict",
         )
     ]
     for r in results:

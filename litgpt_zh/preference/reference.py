@@ -122,7 +122,7 @@ def logps(
     """
     block, values = unwrap(model).max_seq_length, []
     total = sum(map(len, groups))
-    with progress(total, desc=desc or "", unit=say(" 条", " records"), scale=False, disable=desc is None) as bar:
+    with progress(total, desc=desc or "", unit=say("条", " records"), scale=False, disable=desc is None) as bar:
         for group in groups:
             of = list(group)
             batch = collate(of) if others is None else collate.mismatched(of, others[of].tolist(), block)

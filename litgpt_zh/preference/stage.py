@@ -195,7 +195,7 @@ def summary(counts: dict[str, Any]) -> str:
     """One line for the terminal."""
     read, kept, train, val = (counts[name] for name in ("read", "kept", "train", "val"))
     line = say(
-        f"读到 {read:,} 条，留下 {kept:,} 条（训练 {train:,}，验证 {val:,}）；丢弃：{reasons(counts)}",
+        f"读到 {read:,} 条，留下 {kept:,} 条（训练 {train:,}，验证 {val:,}）；丢弃：{reasons(counts) if counts['dropped'] else '无'}",
         f"{read:,} records read, {kept:,} kept ({train:,} train, {val:,} val); dropped: {reasons(counts)}",
     )
     if "yield" in counts:  # from a model's samples

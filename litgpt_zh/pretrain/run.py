@@ -259,7 +259,7 @@ class Watch:
         self.bar = progress(
             self.total * tokens,
             desc="pretrain",
-            unit=say(" 词元", " tokens"),
+            unit=say("词元", " tokens"),
             initial=self.state["iter_num"] * tokens,
             disable=not self.first,
         )  # rate and time left in tokens

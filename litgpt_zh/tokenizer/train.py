@@ -133,7 +133,7 @@ def _words(runs: Counter[str], segmenter: Segmenter) -> Counter[str]:
     word has the same ids wherever it stands, and a model can copy it."""
     words: Counter[str] = Counter()
     bar = progress(
-        desc=say("tokenizer：分词", "tokenizer: words"), unit=say(" 小句", " clauses"), iterable=runs.items(), total=len(runs)
+        desc=say("tokenizer：分词", "tokenizer: words"), unit=say("小句", " clauses"), iterable=runs.items(), total=len(runs)
     )  # fmt: skip
     for run, count in bar:
         for word in segmenter.cut(run):
