@@ -69,7 +69,10 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         sys.exit(f"litgpt-zh: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nlitgpt-zh: stopped; the same command goes on where it was")
+        from litgpt_zh.language import say
+
+        told = say("停了；同一行命令会从停下的地方接着走", "stopped; the same command goes on where it was")
+        sys.exit(f"\nlitgpt-zh: {told}")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

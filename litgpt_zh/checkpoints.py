@@ -20,6 +20,7 @@ import torch
 import yaml
 
 from litgpt_zh.hf_config import hf_config, obstacle, special_ids
+from litgpt_zh.language import say
 from litgpt_zh.stage import (
     MANIFEST,
     Manifest,
@@ -53,7 +54,13 @@ def claim(out_dir: Path, plan: Manifest, *, resume: object) -> bool:
     steps = step_folders(out_dir)
     if (final / MANIFEST).is_file() or (steps and not resume):
         aside = [set_aside(folder) for folder in (final, *steps) if folder.exists()]
-        print(f"{out_dir}: an earlier run is there; moved aside: {', '.join(p.name for p in aside)}")
+        moved = ", ".join(p.name for p in aside)
+        print(
+            say(
+                f"{out_dir}：里面是更早的一次训练，挪到旁边：{moved}",
+                f"{out_dir}: an earlier run is there; moved aside: {moved}",
+            )
+        )
     elif steps and plan_file.is_file():
         before = json.loads(plan_file.read_text(encoding="utf-8"))
         if changed := _changes(before, plan):
@@ -64,6 +71,13 @@ def claim(out_dir: Path, plan: Manifest, *, resume: object) -> bool:
     out_dir.mkdir(parents=True, exist_ok=True)
     write_text(plan_file, json.dumps({"settings": plan.settings, "inputs": plan.inputs}, ensure_ascii=False, indent=1))
     return False
+
+
+def finished_told(final: Path) -> str:
+    """What a run says where ``claim`` is true."""
+    return say(
+        f"{final}：用这些设置已经做完，没有事要做", f"{final}: already finished with these settings; nothing to do"
+    )
 
 
 def _same(found: dict[str, Any], plan: Manifest) -> bool:

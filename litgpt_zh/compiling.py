@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -44,3 +46,24 @@ def compile_blocks(model: Any, device: torch.device, steps: int) -> bool:
 def eager() -> Any:
     """While it lasts, compiled modules run as they were written."""
     return torch.compiler.set_stance("force_eager")
+
+
+@contextlib.contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """On a CPU: the same numbers in every run with as many threads, so that a killed run ends as one that was left alone.
+
+    A compiled embedding adds its gradient up by atomic additions, in the order in which the threads come;
+    ``torch.use_deterministic_algorithms`` has it done by an operator with a fixed order. A GPU keeps its own ways.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]

@@ -254,7 +254,7 @@ def _show_stories(folder: Path, count: int = 3) -> None:
     for sample in cards[-1].get("samples", [])[:count]:
         print(f"\n词汇：{'，'.join(sample['words'])}\n{sample['text']}")
     for card in cards:
-        print(f"\n{card['name']}")
+        print(say(f"\n模型 {card['name']}：", f"\nModel {card['name']}:"))
         for name in ("words_all", "words_all_shuffled", "finished"):
             value = card["figures"].get(name)
             if value:

@@ -19,6 +19,7 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any, NoReturn
 
+from litgpt_zh.language import say
 from litgpt_zh.ranks import Replicated
 from litgpt_zh.stage import UserError
 
@@ -150,6 +151,10 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> No
     if ours or (issubclass(kind, FileNotFoundError) and str(error).startswith("checkpoint_dir")):
         print(f"litgpt-zh: {error}", file=sys.stderr)
     elif issubclass(kind, KeyboardInterrupt):
-        print("\nstopped; with resume: auto the same command goes on from its last checkpoint", file=sys.stderr)
+        told = say(
+            "停了；有 resume: auto，同一行命令从最后一个检查点接着走",
+            "stopped; with resume: auto the same command goes on from its last checkpoint",
+        )
+        print(f"\n{told}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from litgpt_zh.language import say
 from litgpt_zh.stage import UserError
 
 Schedule = Literal["cosine", "wsd"]
@@ -36,6 +37,14 @@ def learning_rate(step: int, peak: float, warmup: int, steps: int, floor: float,
 def fitted_warmup(wanted: int, steps: int) -> int:
     """Warm-up steps that leave something to learn: a warm-up as long as the run becomes a tenth of it."""
     return wanted if wanted < steps else steps // 10
+
+
+def warmup_told(wanted: int, fitted: int, steps: int) -> str:
+    """One line for a run whose warm-up was too long for it."""
+    return say(
+        f"lr_warmup_steps {wanted} -> {fitted}：这次训练只有 {steps} 步",
+        f"lr_warmup_steps {wanted} -> {fitted}: the run has {steps} steps",
+    )
 
 
 def check(schedule: str, decay_share: float) -> None:

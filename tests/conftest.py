@@ -37,6 +37,7 @@ class Walk:
 
     folder: Path
     output: str
+    bars: str
     seconds: float
 
     @property
@@ -51,7 +52,13 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     started = time.perf_counter()
     done = run(*WALK, cwd=home)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return Walk(home / "quickstart", done.stdout, time.perf_counter() - started)
+    return Walk(home / "quickstart", done.stdout, done.stderr, time.perf_counter() - started)
+
+
+@pytest.fixture
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locale in which we speak English: where none is named, we speak Chinese."""
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
 
 
 @pytest.fixture(scope="session")

@@ -321,6 +321,7 @@ def test_which_one_stays(tmp_path: Path) -> None:
         corpus(source, tmp_path / "first", near="longest")
 
 
+@pytest.mark.usefixtures("english")
 def test_the_manifest_says_what_was_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = random.Random(4)
     texts = [*STORIES, edited(STORIES[0], 0.02, rng), edited(STORIES[0], 0.02, rng), edited(STORIES[1], 0.1, rng)]

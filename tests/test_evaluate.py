@@ -298,6 +298,7 @@ def corpus(tmp_path_factory):
 ASKED = {"count": 6, "fields": ["words", "features", "summary", "sentence"], "max_new_tokens": 12}
 
 
+@pytest.mark.usefixtures("english")
 def test_checkpoints_side_by_side(checkpoint, tuned, corpus, tmp_path, capsys):
     result = evaluate_stories({"甲": checkpoint, "<乙>": tuned}, tmp_path / "out", corpus, **ASKED)
     assert result["name"] == "甲" and [card["name"] for card in result["others"]] == ["<乙>"]

@@ -28,6 +28,10 @@ from litgpt_zh.stage import MANIFEST, Manifest
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(file.stem for file in (ROOT / "recipes").glob("*.yaml"))
+LITGPT = re.compile(
+    r"\{'| +['\"]| +\w+=|Seed set|Number of|Time to|The longest|Total param|Verifying|Measured|Epoch |iter \d|Saving|Final|\|"
+)
+"""How the lines of litgpt begin: its settings, its progress, its tables."""
 STAGES = ["corpus", "tokenizer", "tokens", "pretrain", "sft-data", "sft", "online", "evaluate"]
 
 
@@ -54,6 +58,17 @@ def test_quickstart_leaves_every_stage_finished(walk: Walk) -> None:
 def test_quickstart_says_what_it_did_and_what_comes_next(walk: Walk) -> None:
     for part in ("量得每秒", "汤姆和杰瑞是好朋友，", "要求的词全部写到", "自己结束", "litgpt-zh chat", "report.html"):
         assert part in walk.output, part
+
+
+def test_every_line_of_ours_is_chinese(walk: Walk) -> None:
+    """Prompts and what a model writes after them aside, and the lines that say the same in every language."""
+    words = [line for line in walk.output.splitlines() if re.search("[A-Za-z]{3}", line) and not line.startswith("<|")]
+    ours = [line for line in words if not LITGPT.match(line) and not re.match(r"\[\d/\d\] |\S+\.html$", line)]
+    bars = [
+        line for line in re.split(r"[\r\n]+", walk.bars) if "/s" in line and "%|" in line and not line.endswith("B/s]")
+    ]
+    assert len(ours) > 30 and len(bars) > 10
+    assert [line for line in [*ours, *bars] if not re.search("[\u4e00-\u9fff]", line)] == []
 
 
 def test_the_report_shows_curves_and_stories(walk: Walk) -> None:

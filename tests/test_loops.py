@@ -153,6 +153,7 @@ def test_a_misspelt_model_name_gets_suggestions() -> None:
     configs.require_name("pythia-14m")
 
 
+@pytest.mark.usefixtures("english")
 def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture) -> None:
     try:
         raise KeyboardInterrupt

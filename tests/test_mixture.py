@@ -138,6 +138,7 @@ def test_mixtures_that_cannot_be_are_refused(home: Path, other: Path, base: Path
 # training ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("english")
 @pytest.mark.parametrize("lora", [False, True])
 def test_a_stopped_mixture_ends_the_same_and_says_what_is_forgotten(
     home: Path, other: Path, base: Path, tmp_path: Path, monkeypatch, capsys, lora: bool
@@ -186,6 +187,7 @@ def test_bits_per_character_by_hand(home: Path) -> None:
     assert found == pytest.approx(np.log2(480) * predicted / len(text), rel=1e-5)
 
 
+@pytest.mark.usefixtures("english")
 def test_the_lowest_validation_loss_is_kept(home: Path, base: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     """A rate that rises to the end, to far too much: the validation loss falls, then climbs."""
     changes = {"train": {"epochs": 4, "lr_warmup_steps": 27}, "data": Instructions(home / "sft-data")}
@@ -215,6 +217,7 @@ def test_which_weights_are_kept_is_a_setting_of_the_run(home: Path) -> None:
     assert last == kept | {"keep_best": False} != kept
 
 
+@pytest.mark.usefixtures("english")
 def test_a_resumed_run_does_not_take_itself_for_the_model_before(home: Path, tmp_path: Path) -> None:
     def begun(folder: Path, step: int) -> Forgetting:
         forgetting = Forgetting(folder, files.load(home / "tokenizer"))
@@ -231,6 +234,7 @@ def test_a_resumed_run_does_not_take_itself_for_the_model_before(home: Path, tmp
     assert "not measured before training" in str(begun(elsewhere, step=4))
 
 
+@pytest.mark.usefixtures("english")
 def test_epochs_are_advised_by_the_number_of_records() -> None:
     assert [usual_epochs(n) for n in (100, 1000, 52_000, 10**7)] == [15, 15, 3, 1]
     assert epochs_advice(52_000, 3) == epochs_advice(52_000, 2) == ""

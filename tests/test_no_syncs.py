@@ -93,7 +93,7 @@ def test_a_compiled_embedding_adds_up_in_one_order_on_a_cpu() -> None:
     from torch._inductor import config
     from torch._inductor.utils import run_fw_bw_and_get_code
 
-    from litgpt_zh.pretrain.run import reproducible
+    from litgpt_zh.compiling import reproducible
 
     def compiled() -> str:
         torch._dynamo.reset()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,26 @@ def test_what_the_gate_refuses(after: dict, gate: Gate, reason: str | None) -> N
     found = judge(after, BEFORE, BEFORE, gate)
     assert found["accepted"] == (reason is None)
     assert [r.startswith(str(reason)) for r in found["reasons"]] == [True] * (reason is not None)
+
+
+@pytest.mark.parametrize(
+    ("locale", "column", "verdict"),
+    [
+        ("zh_CN.UTF-8", "结论", "没有通过：真故事每个词元 +0.031 nat（至多 +0.030）"),
+        ("en_US.UTF-8", "verdict", "refused: true stories +0.031 nats a token (at most +0.030)"),
+    ],
+)
+def test_the_table_speaks_the_language_of_the_locale(locale: str, column: str, verdict: str, monkeypatch) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    found = judge(card(BETTER, nll=1.031), BEFORE, BEFORE, Gate())
+    head, row, note = table([{"round": 1, "pairs": 10, "yield": 0.5} | found], Gate()).splitlines()
+    assert row.endswith(verdict) and note.startswith("words_all")
+    assert columns(head.removesuffix(column)) == columns(row.removesuffix(verdict))
+
+
+def columns(text: str) -> int:
+    """Of a terminal, where a Hanzi takes two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def test_guards_compare_with_sft_and_the_gain_with_the_rounds_start() -> None:
@@ -217,12 +238,13 @@ def test_the_last_accepted_model_stands_alone(whole: Path) -> None:
         assert (train / "metrics.jsonl").is_file()
 
 
+@pytest.mark.usefixtures("english")
 def test_a_finished_run_does_nothing_and_says_so(home: Path, whole: Path, capsys: pytest.CaptureFixture) -> None:
     before = {p: p.stat().st_mtime_ns for p in whole.rglob("*") if p.is_file()}
     run(home, whole)
     assert {p: p.stat().st_mtime_ns for p in whole.rglob("*") if p.is_file()} == before
     said = capsys.readouterr().out
-    assert "already finished" in said and table(Manifest.read(whole / "final").counts["rounds"]) in said
+    assert "already finished" in said and table(Manifest.read(whole / "final").counts["rounds"], Gate()) in said
 
 
 @pytest.mark.parametrize("where", [1, 3, 4, 6])
@@ -272,6 +294,7 @@ def test_lora_rounds_are_merged_before_the_next_samples(home: Path, tmp_path: Pa
     assert recipe["checkpoint_dir"] == str(first)
 
 
+@pytest.mark.usefixtures("english")
 def test_a_refused_round_ends_the_run(home: Path, tmp_path: Path, capsys) -> None:
     final = run(home, tmp_path / "out", gate={"min_gain": 1.0})
     assert verdicts(tmp_path / "out") == [False] and same_weights(final, home / "sft")
@@ -322,7 +345,7 @@ def test_killed_at_any_moment_it_ends_the_same(home: Path, whole: Path, tmp_path
         process.wait()
     done = subprocess.run(argv, capture_output=True, text=True, env=QUICK, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert "verdict" in done.stdout and verdicts(tmp_path / "out") == verdicts(whole)
+    assert "结论" in done.stdout and verdicts(tmp_path / "out") == verdicts(whole)
     assert same_weights(tmp_path / "out" / "final", whole / "final")
 
 

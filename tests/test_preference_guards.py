@@ -79,7 +79,10 @@ def test_nothing_has_changed() -> None:
 def test_true_stories_less_likely() -> None:
     assert guards.objection(figures(), figures(nll=np.full(20, 152.9)), LIMITS) is None
     reason = guards.objection(figures(), figures(nll=np.full(20, 153.1)), LIMITS)
-    assert reason == "held-out true stories are 0.0310 nats a token less likely than before (max_nll_rise 0.03)"
+    assert (
+        reason
+        and reason[1] == "held-out true stories are 0.0310 nats a token less likely than before (max_nll_rise 0.03)"
+    )
     assert guards.objection(figures(), figures(nll=np.full(20, 190.0)), replace(LIMITS, max_nll_rise=None)) is None
 
 
@@ -89,7 +92,7 @@ def test_repetition_above_the_interval() -> None:
     assert 0.105 < high < 0.115  # 0.1 with a standard error of 0.0042
     assert guards.objection(before, figures(repetition=before.repetition + 0.005), LIMITS) is None
     reason = guards.objection(before, figures(repetition=before.repetition + 0.02), LIMITS)
-    assert reason and reason.startswith("12.0% of the 4-grams in greedy stories repeat, 10.0% before")
+    assert reason and reason[1].startswith("12.0% of the 4-grams in greedy stories repeat, 10.0% before")
     two = before.repetition.copy()
     two[:2] = 0.4  # two stories went wrong: above the interval, but not beyond doubt
     assert two.mean() > high and guards.objection(before, figures(repetition=two), LIMITS) is None
@@ -103,7 +106,7 @@ def test_stories_that_do_not_end() -> None:
 
     assert guards.objection(figures(), without(1), LIMITS) is None  # 2 points, but one story of 50 is no evidence
     reason = guards.objection(figures(), without(6), LIMITS)
-    assert reason == "88.0% of greedy stories end by themselves, 100.0% before (max_end_drop 0.01)"
+    assert reason and reason[1] == "88.0% of greedy stories end by themselves, 100.0% before (max_end_drop 0.01)"
     assert guards.objection(without(6), figures(), LIMITS) is None  # more of them end
     assert guards.objection(figures(), without(6), replace(LIMITS, max_end_drop=0.2)) is None
 
@@ -113,8 +116,9 @@ def test_lengths(factor: float, objects: bool) -> None:
     now = figures(characters=figures().characters * factor)
     reason = guards.objection(figures(), now, LIMITS)
     assert (reason is not None) == objects
-    if objects:
-        assert f"greedy stories have {100 * factor:.0f} characters, 100 before (max_length_change 0.15)" == reason
+    if reason:
+        assert f"平均 {100 * factor:.0f} 字，训练之前 100 字（max_length_change 0.15）" in reason[0]
+        assert f"greedy stories have {100 * factor:.0f} characters, 100 before (max_length_change 0.15)" == reason[1]
 
 
 def test_few_samples_say_nothing() -> None:
@@ -240,6 +244,7 @@ def test_a_stopped_run_compares_with_the_same_model(
     assert again["figures"]["characters"] == known["figures"]["characters"]
 
 
+@pytest.mark.usefixtures("english")
 def test_few_requests_are_only_logged(dpo: Any, pairs_dir: Path, capsys, tmp_path: Path) -> None:
     dpo("run", guard=True, max_nll_rise=100.0, optimizer=WILD, train={"max_steps": 6})
     assert "greedy stories are too few to judge (less than 30); only logged" in capsys.readouterr().out
@@ -258,7 +263,7 @@ def test_limits_below_nothing(name: str) -> None:
 def test_a_model_that_does_not_do_what_it_is_asked(dpo: Any, guarded_dir: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     with pytest.raises(
-        UserError, match=r"SFT 不够好，先回去补 SFT.*words_all 0\.0% of 40.*data\.check_sft: false"
+        UserError, match=r"SFT 不够好，先回去补 SFT.*40 个要求.*（words_all）0\.0%.*data\.check_sft: false"
     ) as caught:
         dpo("run", pairs_dir=guarded_dir, check_sft=True)
     assert "\n" not in str(caught.value) and not (tmp_path / "run" / FILE).exists()  # before the reference is computed
@@ -282,6 +287,7 @@ def test_few_requests_that_gave_a_pair(dpo: Any, pairs_dir: Path, tmp_path: Path
     assert "SFT is checked: pairs from 9.0% of 60 requests" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("english")
 def test_pairs_of_unknown_requests_pass(dpo: Any, capsys) -> None:
     dpo("run", check_sft=True, train={"max_steps": 1})
     assert "what was asked is not known of these pairs, so SFT is not checked" in capsys.readouterr().out

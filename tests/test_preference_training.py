@@ -265,6 +265,7 @@ def test_the_first_margin_is_nothing_in_lower_precision_too(dpo: Any, tmp_path: 
     assert runlog.read(tmp_path / "run" / "metrics.jsonl")[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
 
 
+@pytest.mark.usefixtures("english")
 def test_low_precision_weights_are_warned_of(dpo: Any, capsys) -> None:
     dpo("run", precision="bf16-true", loss="orpo", train={"epochs": 1})
     assert "use bf16-mixed or 32-true" in capsys.readouterr().out

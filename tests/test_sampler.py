@@ -192,6 +192,7 @@ def test_one_model_serves_one_engine(model):
     assert event.answer.ids == generate(model, [MIXED[0].prompt], max_new_tokens=20, stop_ids=[])[0].ids
 
 
+@pytest.mark.usefixtures("english")
 def test_short_memory_loses_nothing(model, monkeypatch, capsys):
     with Engine(model, batch_size=16) as engine:
         expected = answers_of(engine, *MIXED)

@@ -315,6 +315,7 @@ def test_a_stopped_sweep_goes_on(
     assert [row["figure"] for row in one["trials"]] == [row["figure"] for row in two["trials"]]
 
 
+@pytest.mark.usefixtures("english")
 def test_a_trial_that_ended_behind_the_back_of_a_killed_sweep_is_not_done_again(
     home: Path, base: Path, tmp_path: Path, inline: Inline, monkeypatch, capsys
 ) -> None:
@@ -537,7 +538,7 @@ def test_killed_with_real_processes_it_ends_the_same(home: Path, base: Path, swe
             break
         time.sleep(1)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert "already finished with these settings" in done.stdout  # the trial that went on alone
+    assert "用这些设置已经做完" in done.stdout  # the trial that went on alone
     one, two = (json.loads((folder / "sweep.json").read_text("utf-8")) for folder in (swept, out))
     assert one["best"]["name"] == two["best"]["name"] and torch.isclose(
         torch.tensor(one["best"]["figure"]), torch.tensor(two["best"]["figure"]), atol=1e-4

@@ -202,6 +202,7 @@ def is_elephant(home: Path, batch: np.ndarray) -> np.ndarray:
     return np.array([row.astype("<u2").tobytes() in theirs for row in batch])
 
 
+@pytest.mark.usefixtures("english")
 def test_mixture_through_the_loader_and_exact_resume(home: Path) -> None:
     mix = {str(home / "rabbit"): 3, str(home / "elephant"): 1}
     data = module(home, mix=mix, order="length")

@@ -92,6 +92,7 @@ def test_near_duplicates_share_no_row(seed: int) -> None:
     assert together(apart) == 0 and sorted(apart.places[:, 1]) == list(range(600))
 
 
+@pytest.mark.usefixtures("english")
 @pytest.mark.parametrize("block", [32, 64, 256])
 def test_gap_is_predicted(
     home: Path, tmp_path: Path, block: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -111,6 +112,7 @@ def test_longer_rows_are_predicted_to_waste_less() -> None:
     assert predicted([600, 100], 513)[1] == 0.5
 
 
+@pytest.mark.usefixtures("english")
 def test_the_manifest_compares_with_concatenation(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +169,7 @@ BAD = {
 }
 
 
+@pytest.mark.usefixtures("english")
 @pytest.mark.parametrize(("workers", "reason"), [(2, "broken json"), *((1, reason) for reason in BAD)])
 def test_a_bad_line_is_named_and_counted(
     home: Path,

@@ -79,6 +79,7 @@ def test_pretraining_leaves_a_folder_that_stands_alone(base: Path) -> None:
     assert not list(base.parent.glob(".pending*"))
 
 
+@pytest.mark.usefixtures("english")
 def test_a_finished_pretraining_does_nothing(home: Path, base: Path, monkeypatch, capsys) -> None:
     before = (base / "lit_model.pth").stat().st_mtime_ns
     pretrain(home, home / "base", monkeypatch)

@@ -19,6 +19,7 @@ from litgpt_zh.corpus.readers import Bad, files, read
 from litgpt_zh.corpus.shards import Seen
 from litgpt_zh.corpus.staged import STAGED, Staged, Stories
 from litgpt_zh.corpus.thin import NEAR_DUPLICATE, THRESHOLD, Division, Near, divide, told
+from litgpt_zh.language import say
 from litgpt_zh.pool import in_order
 from litgpt_zh.stage import Manifest, UserError, Workspace, discard, file_hash, open_stage, progress, write_text
 
@@ -107,9 +108,10 @@ def corpus(
     with open_stage("corpus", out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as work:
         if not work.finished:
             _run(work, reader, str(source), division, max_bad, workers)
-    print(f"{out_dir}: {_summary(work.counts)}" + (" (made before)" if work.finished else ""))
+    before = say("（以前做好的）", " (made before)") if work.finished else ""
+    print(say(f"{out_dir}：{_summary_zh(work.counts)}", f"{out_dir}: {_summary(work.counts)}") + before)
     if alike := told(work.counts):
-        print(f"{out_dir}: {alike}")
+        print(say(f"{out_dir}：{alike}", f"{out_dir}: {alike}"))
     return work.manifest
 
 
@@ -272,14 +274,14 @@ def _run(
     """Read and stage every story, then divide them."""
     begin = _Progress.take_up if work.resumed else _Progress.begin
     state = begin(work.folder, division.signed)
-    bar = progress(reader.total, desc="corpus", unit=reader.unit)
+    bar = progress(reader.total, desc="corpus", unit=say("篇", "story") if reader.unit == "story" else reader.unit)
     results = in_order(prepare.work, reader.jobs(state.counts["read"], bar), workers, stage="corpus")
     with contextlib.closing(state.staged), bar, contextlib.closing(results):
         for done in results:
             state.take(done, max_bad)
             if reader.unit == "story":
                 bar.update(len(done.results))
-            bar.set_postfix(kept=state.counts["kept"], refresh=False)
+            bar.set_postfix({say("留下", "kept"): state.counts["kept"]}, refresh=False)
         state.save()  # all that is read: stopped from here on, it begins with the near-duplicates
     counts, found = state.counts, divide(work.folder, division, workers)
     if alike := found.pop("dropped"):
@@ -303,3 +305,10 @@ def _summary(counts: dict[str, Any]) -> str:
         f"{counts['read']:,} stories read, {counts['kept']:,} kept ({counts['train']:,} train, {counts['val']:,} val)"
     )
     return f"{text}; dropped: {dropped or 'none'}"
+
+
+def _summary_zh(counts: dict[str, Any]) -> str:
+    """The same; the reasons keep the names they have in the manifest."""
+    dropped = "，".join(f"{reason} {n:,}" for reason, n in sorted(counts["dropped"].items(), key=lambda pair: -pair[1]))
+    text = f"读到 {counts['read']:,} 篇，留下 {counts['kept']:,} 篇（训练 {counts['train']:,}，验证 {counts['val']:,}）"
+    return f"{text}；丢弃：{dropped or '无'}"

@@ -18,6 +18,7 @@ from litgpt_zh.corpus import near
 from litgpt_zh.corpus.clean import content
 from litgpt_zh.corpus.shards import Shards
 from litgpt_zh.corpus.staged import Stories
+from litgpt_zh.language import say
 from litgpt_zh.pool import in_order
 from litgpt_zh.stage import UserError, progress
 
@@ -164,7 +165,7 @@ def find(compare: Comparison) -> Found:
     count = len(Stories(folder))
     bands = [_Band(folder, band, threshold - _MARGIN) for band in range(near.BANDS)]
     codes, estimates, met, left_out = np.empty(0, np.int64), np.empty(0, np.float32), 0, 0
-    with progress(near.BANDS, desc="corpus: near-duplicates", unit="band") as bar:
+    with progress(near.BANDS, desc=say("corpus：找近似重复", "corpus: near-duplicates"), unit=say("带", "band")) as bar:
         searched = in_order(_search, bands, workers, stage="corpus")
         for n, (more, looks, some, missed) in enumerate(searched, 1):
             codes, estimates = np.concatenate([codes, more]), np.concatenate([estimates, looks])
@@ -263,7 +264,7 @@ def write(folder: Path, stories: Stories, chosen: Plan) -> dict[str, int]:
     splits = {split: Shards(folder, split) for split in ("train", "val")}
     order = chosen.order[chosen.stays[chosen.order]].tolist()
     numbers = {label: n for n, label in enumerate(np.unique(chosen.cluster[chosen.cluster >= 0]).tolist())}
-    with progress(len(order), desc="corpus: writing", unit="story") as bar:
+    with progress(len(order), desc=say("corpus：写出", "corpus: writing"), unit=say("篇", "story")) as bar:
         for index, line in zip(order, stories.lines(order), strict=True):
             if (label := int(chosen.cluster[index])) >= 0:
                 record = json.loads(line) | {"cluster": numbers[label]}
@@ -361,10 +362,14 @@ def told(counts: dict[str, Any]) -> str:
         return ""
     at = ", ".join(f"{threshold}: {row['dropped']:,}" for threshold, row in found["thresholds"].items())
     apart = "".join(
-        f"; apart in {split}: {row['min']:,} stories or more, {row['median']:,.0f} in the median"
+        say(
+            f"；在 {split} 里至少隔 {row['min']:,} 篇，中位数 {row['median']:,.0f} 篇",
+            f"; apart in {split}: {row['min']:,} stories or more, {row['median']:,.0f} in the median",
+        )
         for split, row in found.get("distance", {}).items()
     )
-    return (
+    return say(
+        f"近似重复：{found['stories']:,} 篇，成 {found['clusters']:,} 簇{apart}；换别的阈值要丢的篇数 {at}；例子在 manifest.json",
         f"near-duplicates: {found['stories']:,} stories in {found['clusters']:,} clusters{apart};"
-        f" to drop at other thresholds {at}; examples in manifest.json"
+        f" to drop at other thresholds {at}; examples in manifest.json",
     )

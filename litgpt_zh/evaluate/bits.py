@@ -10,6 +10,7 @@ from typing import Any
 from litgpt_zh.evaluate.figures import ratio
 from litgpt_zh.evaluate.measure import shown
 from litgpt_zh.evaluate.score import prompt_of, read_records
+from litgpt_zh.language import say
 from litgpt_zh.stage import UserError, progress
 
 
@@ -90,7 +91,7 @@ def _nats(
                 chunks.append((index, piece, first))
     chunks.sort(key=lambda chunk: len(chunk[1]))
     nats, tokens = [0.0] * len(stories), [0] * len(stories)
-    with torch.inference_mode(), progress(len(chunks), desc=name, unit="chunk", scale=False) as bar:
+    with torch.inference_mode(), progress(len(chunks), desc=name, unit=say("段", "chunk"), scale=False) as bar:
         for at in range(0, len(chunks), batch_size):
             batch = chunks[at : at + batch_size]
             width = max(len(ids) for _, ids, _ in batch)

@@ -13,6 +13,7 @@ from litgpt_zh.evaluate.bits import bits_per_character
 from litgpt_zh.evaluate.copying import copied
 from litgpt_zh.evaluate.measure import Parts
 from litgpt_zh.evaluate.score import write_stories
+from litgpt_zh.language import say
 from litgpt_zh.stage import UserError, progress
 
 _MEASURED = (
@@ -86,13 +87,16 @@ def written(
 
     loaded = load(folder)
     card = write_stories(
-        loaded, records, count=count, fields=fields, max_new_tokens=max_new_tokens, source=source, name=f"{name}: stories"
+        loaded, records, count=count, fields=fields, max_new_tokens=max_new_tokens, source=source,
+        name=say(f"{name}：故事", f"{name}: stories"),
     )  # fmt: skip
     if any(record.get("text") for record in records):
         if loaded.instruct:
-            card["bits"] = bits_per_character(loaded, records, count=count, fields=fields, name=f"{name}: bits")
+            bits = say(f"{name}：比特", f"{name}: bits")
+            card["bits"] = bits_per_character(loaded, records, count=count, fields=fields, name=bits)
         key = "bits_plain" if loaded.instruct else "bits"
-        card[key] = bits_per_character(loaded, records, count=count, name=f"{name}: bits, no prompt")
+        bits = say(f"{name}：比特，无提示", f"{name}: bits, no prompt")
+        card[key] = bits_per_character(loaded, records, count=count, name=bits)
     return card
 
 
@@ -119,7 +123,7 @@ def compared(
 
 
 def _add_copying(samples: Sequence[dict[str, Any]], training: Iterable[str]) -> None:
-    bar = progress(desc="copying", unit="story", iterable=training)
+    bar = progress(desc=say("照抄", "copying"), unit=say("篇", "story"), iterable=training)
     for sample, amount, longest in zip(samples, *copied([s["text"] for s in samples], bar), strict=True):
         sample["copied"], sample["longest"] = int(amount), int(longest)
 

@@ -11,7 +11,7 @@ from litgpt_zh.evaluate.copying import COPIED
 from litgpt_zh.evaluate.measure import RATES
 from litgpt_zh.evaluate.picture import Row, picture
 from litgpt_zh.evaluate.wording import FIGURES, words
-from litgpt_zh.language import language
+from litgpt_zh.language import language, say
 from litgpt_zh.pages import templates
 
 STORIES = 12
@@ -99,15 +99,24 @@ def summary(result: Mapping[str, Any]) -> str:
     """One line a figure for each checkpoint, for the terminal; ``*`` marks differences that are told from 0."""
     lines = []
     for card in (result, *result.get("others", ())):
-        compared = f"; on the right the difference from {result['name']}" if "differences" in card else ""
-        lines.append(f"{card['checkpoint']}: {card['count']} stories, greedy{compared}")
+        compared = ""
+        if "differences" in card:
+            compared = say(
+                f"；方括号之后是与 {result['name']} 的差", f"; behind the interval the difference from {result['name']}"
+            )
+        lines.append(
+            say(
+                f"{card['checkpoint']}：{card['count']} 篇故事，贪心解码{compared}",
+                f"{card['checkpoint']}: {card['count']} stories, greedy{compared}",
+            )
+        )
         differences = card.get("differences", {})
         for name, value in values(card).items():
             interval = f"[{shown(name, value['low'])}, {shown(name, value['high'])}]"
             line = f"  {name:<24} {shown(name, value['value']):>7}  {interval}"
             if name in differences:
                 line = f"{line:<56}  {gained(name, differences[name])[0]}{' *' if _sign(differences[name]) else ''}"
-            lines.append(line)
+            lines.append(f"{line:<{84 if differences else 56}}  {say(*FIGURES[name])}")
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from litgpt_zh.constraints import Constraints, check
 from litgpt_zh.evaluate import measure
 from litgpt_zh.evaluate.figures import ends_properly
 from litgpt_zh.evaluate.measure import shown
+from litgpt_zh.language import say
 from litgpt_zh.prompts import chat_prompt, story_request
 from litgpt_zh.stage import UserError, progress, versions
 
@@ -118,7 +119,7 @@ def write_stories(
     chosen, prompts, dropped = _choose(loaded, records, count, fields)
     if not chosen:
         raise UserError(f"{source}: no record with words whose prompt fits the model's block; counts: {dropped}")
-    with progress(len(chosen), desc=name, unit="story", scale=False) as bar:
+    with progress(len(chosen), desc=name, unit=say("篇", "story"), scale=False) as bar:
         answers = generate(
             loaded.model,
             prompts,

@@ -19,6 +19,7 @@ from litgpt_zh import aside, checkpoints, ranks, runlog, schedule, throughput
 from litgpt_zh.compiling import compile_blocks, eager
 from litgpt_zh.finetune.finite import Finite
 from litgpt_zh.finetune.objective import Metrics, Objective
+from litgpt_zh.language import say
 from litgpt_zh.preflight import preflight
 from litgpt_zh.sampling import continue_greedily, unwrap
 from litgpt_zh.stage import progress
@@ -60,7 +61,7 @@ class Finetuning:
         self.steps = self._steps(train, data)
         warmup = schedule.fitted_warmup(train.lr_warmup_steps or 0, self.steps)
         if warmup != train.lr_warmup_steps:
-            fabric.print(f"lr_warmup_steps {train.lr_warmup_steps} -> {warmup}: the run has {self.steps} steps")
+            fabric.print(schedule.warmup_told(train.lr_warmup_steps, warmup, self.steps))
         # litgpt builds a scheduler (ours replaces it) that divides by the warm-up and by what follows it
         train.lr_warmup_steps = max(1, warmup)
         self.warmup = warmup
@@ -88,7 +89,7 @@ class Finetuning:
         trained = {name: p for name, p in unwrap(model).named_parameters() if p.requires_grad}
         found = checkpoints.latest(call["out_dir"], LORA_STATE) if self.data.resume else None
         if found:
-            fabric.print(f"Resuming training from {found}")
+            fabric.print(say(f"接着 {found} 训练", f"Resuming training from {found}"))
             state = torch.load(found, map_location=fabric.device, weights_only=True)
             unwrap(model).load_state_dict(state["model"], strict=False)
             optimizer.load_state_dict(state["optimizer"])
@@ -124,7 +125,7 @@ class Finetuning:
         model.train()
         done = self.step
         steps = progress(
-            self.steps, desc=self.stage, unit=" steps", scale=False, initial=done, disable=not self.first
+            self.steps, desc=self.stage, unit=say("步", " steps"), scale=False, initial=done, disable=not self.first
         )  # fmt: skip
         batches = self._global_batches(call["train_dataloader"], skip=done)
         while self.step < self.steps and not self.stopped:
@@ -159,7 +160,8 @@ class Finetuning:
         value = loss.item()
         total = int(self._of_all(fabric, self.tokens))
         speed = self.meter.at(total)
-        losses = {"loss": f"{value:.3f}", "val": f"{self.val_loss:.3f}" if self.val_loss else "-"}
+        val = f"{self.val_loss:.3f}" if self.val_loss else "-"
+        losses = {say("损失", "loss"): f"{value:.3f}", say("验证", "val"): val}
         bar.set_postfix(losses | throughput.shown(speed))
         metrics = {
             "iter": self.iter,
@@ -248,7 +250,10 @@ class Finetuning:
         with eager():
             text = continue_greedily(model, tokenizer, prompt, call["eval"].max_new_tokens or 100)
         self.log.sample(self.iter, self.step / max(self.steps, 1), prompt, text)
-        print(f"\nstep {self.step}: val loss {self.val_loss:.4f}\n{prompt}{text}")
+        head = say(
+            f"第 {self.step} 步：验证损失 {self.val_loss:.4f}", f"step {self.step}: val loss {self.val_loss:.4f}"
+        )
+        print(f"\n{head}\n{prompt}{text}")
 
     def _validate_and_log(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         found = self.validate(fabric, model, call["val_dataloader"], call["eval"].max_iters)
@@ -262,10 +267,13 @@ class Finetuning:
     def _take_best(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Go back to the weights with the lowest validation loss, where those of the last step are not they."""
         if self.best.step < self.step:
-            last = self.val_loss
-            self.best.take(model, fabric.device)
+            last, best = self.val_loss, self.best
+            best.take(model, fabric.device)
             fabric.print(
-                f"the lowest validation loss was that of step {self.best.step}: {self.best.loss:.4f} (at the end {last:.4f})"
+                say(
+                    f"验证损失最低的是第 {best.step} 步：{best.loss:.4f}（最后是 {last:.4f}），用那一步的权重",
+                    f"the lowest validation loss was that of step {best.step}: {best.loss:.4f} (at the end {last:.4f})",
+                )
             )
             self._validate_and_log(fabric, model, call)
         self.best_step = self.best.step
@@ -285,8 +293,9 @@ class Finetuning:
             aside.keep(model, call["out_dir"], self.step)
             return
         kept = aside.restore(model, call["out_dir"], fabric.device)
-        self.stopped = f"step {self.step}: {reason}; the weights are those of step {kept}"
-        fabric.print(f"stopped at {self.stopped}")
+        told, recorded = reason
+        self.stopped = f"step {self.step}: {recorded}; the weights are those of step {kept}"
+        fabric.print(say(f"停在第 {self.step} 步：{told}；权重回到第 {kept} 步的", f"stopped at {self.stopped}"))
         self._validate_and_log(fabric, model, call)
 
     @torch.no_grad()

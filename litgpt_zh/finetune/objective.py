@@ -56,8 +56,8 @@ class Objective:
         """Further figures of each validation, for ``objection``; the model is in eval mode, without gradients."""
         return {}
 
-    def objection(self) -> str | None:
-        """Why the model that was watched last should not be trained any further."""
+    def objection(self) -> tuple[str, str] | None:
+        """Why the model that was watched last should not be trained any further, in Chinese and in English."""
         return None
 
     def counts(self) -> dict[str, float]:

@@ -43,7 +43,7 @@ def train_with(
     with ranks.one_run(fabric, out_dir):
         resume = arguments.get("resume") or (data.resume and "auto")
         if ranks.by_the_first(fabric, lambda: checkpoints.claim(out_dir, plan, resume=resume)):
-            fabric.print(f"{out_dir}/final: already finished with these settings; nothing to do")
+            fabric.print(checkpoints.finished_told(out_dir / "final"))
             return
         started = time.perf_counter()
         if fabric.device.type == "cpu":

@@ -18,6 +18,7 @@ from litgpt_zh.generate.memory import rows_that_fit
 from litgpt_zh.generate.request import Answer, Event, Request
 from litgpt_zh.generate.rows import Job, Rows
 from litgpt_zh.generate.text import Reader
+from litgpt_zh.language import say
 from litgpt_zh.preflight import is_full
 from litgpt_zh.stage import UserError
 
@@ -159,7 +160,11 @@ class Engine:
             fit = rows_that_fit(self._model, self._most, self.block)
             if fit < self._most:
                 size = row_bytes(self._model, self.block) / 1e6
-                print(f"memory for {fit} rows of {size:.1f} MB instead of {self._most}", file=sys.stderr)
+                told = say(
+                    f"内存只够 {fit} 行，不够 {self._most} 行（每行 {size:.1f} MB）",
+                    f"memory for {fit} rows of {size:.1f} MB instead of {self._most}",
+                )
+                print(told, file=sys.stderr)
             self._most, self._planned = fit, True
         return Rows(self._model, self._most, self.block)
 
@@ -230,7 +235,11 @@ class Engine:
             )
         self._most //= 2
         self._prefill = max(1, self._prefill // 2)
-        print(f"memory ran out ({why}); going on with {self._most} rows at a time", file=sys.stderr)
+        told = say(
+            f"内存用完了（{why}）；接下来一次 {self._most} 行",
+            f"memory ran out ({why}); going on with {self._most} rows at a time",
+        )
+        print(told, file=sys.stderr)
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -14,6 +14,7 @@ from litgpt_zh.finetune.head import token_nll
 from litgpt_zh.finetune.objective import Metrics, Objective
 from litgpt_zh.instruct.dataset import IGNORE
 from litgpt_zh.instruct.forgetting import METRIC, Forgetting
+from litgpt_zh.language import say
 
 
 def train_with(data: Any, module: ModuleType, main: Callable[..., Any], arguments: dict[str, Any]) -> None:
@@ -40,7 +41,10 @@ def epochs_advice(records: int, epochs: int) -> str:
     usual = usual_epochs(records)
     if usual / 2 <= epochs <= usual * 2:
         return ""
-    return f"sft: {epochs} epochs over {records:,} records; about {usual} are usual (docs/sft.md); val_loss will tell"
+    return say(
+        f"sft：{records:,} 条过 {epochs} 遍；通常约 {usual} 遍（docs/sft.md）；合不合适看 val_loss",
+        f"sft: {epochs} epochs over {records:,} records; about {usual} are usual (docs/sft.md); val_loss will tell",
+    )
 
 
 class Supervised(Objective):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from litgpt_zh.language import say
 from litgpt_zh.prompts import CONTROL
 from litgpt_zh.stage import write_text
 from litgpt_zh.tokens.data import rows_of
@@ -76,8 +77,14 @@ class Forgetting:
     def __str__(self) -> str:
         """One line for a person."""
         if self.now is None:
-            return "pretraining text: not measured"
+            return say("预训练的文章：没有量", "pretraining text: not measured")
         if self.before is None:
-            return f"pretraining text: {self.now:.4f} bits/character now, not measured before training"
+            return say(
+                f"预训练的文章：现在每字 {self.now:.4f} 比特，训练之前没有量",
+                f"pretraining text: {self.now:.4f} bits/character now, not measured before training",
+            )
         rise = self.now - self.before
-        return f"pretraining text: {self.before:.4f} bits/character before, {self.now:.4f} now ({rise:+.4f})"
+        return say(
+            f"预训练的文章：训练之前每字 {self.before:.4f} 比特，现在 {self.now:.4f}（{rise:+.4f}）",
+            f"pretraining text: {self.before:.4f} bits/character before, {self.now:.4f} now ({rise:+.4f})",
+        )

@@ -19,6 +19,7 @@ from litgpt_zh.instruct.formats import Bad, Conversation, read_all
 from litgpt_zh.instruct.records import Source, sources
 from litgpt_zh.instruct.work import Encoded, Settings, setup_worker, too_long_reason, work
 from litgpt_zh.instruct.writer import TOKENIZER, Writer
+from litgpt_zh.language import say
 from litgpt_zh.pool import in_order
 from litgpt_zh.stage import Manifest, UserError, Workspace, open_stage, progress
 
@@ -86,7 +87,8 @@ def instructions(
             job = Settings(str(tokenizer_dir), block_size, prompt_fields or {}, seed)
             _fill(stage, found, encoder, job, workers)
             stage.counts["sources"] = names
-    print(f"{out_dir}: {summary(stage.counts)}" + (" (made before)" if stage.finished else ""))
+    before = say("（以前做好的）", " (made before)") if stage.finished else ""
+    print(say(f"{out_dir}：", f"{out_dir}: ") + summary(stage.counts) + before)
     return stage.manifest
 
 
@@ -110,7 +112,7 @@ def _fill(stage: Workspace, found: list[Source], encoder: Encoder, job: Settings
     sides = _Sides(found, settings)
     source = chain(_drills(found, settings), read_all((source.path for source in found), settings["kind"]))
     records = islice(source, writer.state.read, None)
-    with progress(settings["max_records"], desc="instructions", unit="record") as bar:
+    with progress(settings["max_records"], desc="instructions", unit=say("条", "record")) as bar:
         bar.update(writer.state.kept)
         todo = iter(lambda: list(islice(records, CHUNK)), [])
         done = in_order(work, todo, workers, stage=STAGE, setup=setup_worker, arguments=(job,))
@@ -197,5 +199,10 @@ def reasons(counts: dict[str, Any]) -> str:
 def summary(counts: dict[str, Any]) -> str:
     """One line for the terminal."""
     read, kept, train, val = (counts[name] for name in ("read", "kept", "train", "val"))
-    tokens = f"{counts['tokens']:,} tokens, {counts['answer_tokens']:,} of them learned"
-    return f"{read:,} records read, {kept:,} kept ({train:,} train, {val:,} val), {tokens}; dropped: {reasons(counts)}"
+    tokens, learned, dropped = counts["tokens"], counts["answer_tokens"], reasons(counts)
+    return say(
+        f"读到 {read:,} 条，留下 {kept:,} 条（训练 {train:,}，验证 {val:,}），{tokens:,} 个词元，学其中 {learned:,} 个；"
+        f"丢弃：{dropped if counts['dropped'] else '无'}",
+        f"{read:,} records read, {kept:,} kept ({train:,} train, {val:,} val), {tokens:,} tokens, {learned:,} of them learned; "
+        f"dropped: {dropped}",
+    )

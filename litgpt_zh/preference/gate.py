@@ -101,34 +101,53 @@ def judge(after: Mapping[str, Any], before: Mapping[str, Any], sft: Mapping[str,
         "finished": _entry(after, sft, "finished", share(sft, "finished") - gate.max_finished_drop),
         "characters": _entry(after, sft, "characters", gate.max_length_change),
     }
-    reasons = list(_reasons(gain, rise, guards, gate))
+    numbers = {"gain": gain, "nll_rise": rise, **guards}
+    reasons = [english for _, english in objections(numbers, gate)]
     return {
         "accepted": not reasons,
         "reasons": reasons,
         "figure": "words_all" if after["fields"] == ["words"] else "constraints_all",
         "before": round(float(old.mean()), 4),
         "after": round(float(new.mean()), 4),
-        "gain": gain,
-        "nll_rise": rise,
-        **guards,
+        **numbers,
     }
 
 
-def _reasons(gain: dict[str, float], rise: float, guards: dict[str, dict[str, float]], gate: Gate) -> Iterator[str]:
-    repeated, finished, characters = (guards[name] for name in ("repetition_4", "finished", "characters"))
+def objections(result: Mapping[str, Any], gate: Gate) -> Iterator[tuple[str, str]]:
+    """What a round's figures (see ``judge``) have against it, each in Chinese and in English."""
+    gain, rise = result["gain"], result["nll_rise"]
+    repeated, finished, characters = (result[name] for name in ("repetition_4", "finished", "characters"))
     change = characters["after"] / max(characters["sft"], 1e-9) - 1
     if gain["value"] < gate.min_gain:
-        yield f"gain {gain['value']:+.3f} is below {gate.min_gain:+.3f}"
+        yield (
+            f"照做的比例变化 {gain['value']:+.3f}，不到 {gate.min_gain:+.3f}",
+            f"gain {gain['value']:+.3f} is below {gate.min_gain:+.3f}",
+        )
     if gain["low"] <= -gate.tolerance:
-        yield f"gain may be as low as {gain['low']:+.3f} (tolerance {gate.tolerance})"
+        yield (
+            f"照做的比例变化可能低到 {gain['low']:+.3f}（容许 {gate.tolerance}）",
+            f"gain may be as low as {gain['low']:+.3f} (tolerance {gate.tolerance})",
+        )
     if not rise <= gate.max_nll_rise:  # NaN too
-        yield f"true stories {rise:+.3f} nats a token (at most {gate.max_nll_rise:+.3f})"
+        yield (
+            f"真故事每个词元 {rise:+.3f} nat（至多 {gate.max_nll_rise:+.3f}）",
+            f"true stories {rise:+.3f} nats a token (at most {gate.max_nll_rise:+.3f})",
+        )
     if repeated["after"] > repeated["bound"]:
-        yield f"repetition {repeated['after']:.4f} (at most {repeated['bound']:.4f})"
+        yield (
+            f"四字重复 {repeated['after']:.4f}（至多 {repeated['bound']:.4f}）",
+            f"repetition {repeated['after']:.4f} (at most {repeated['bound']:.4f})",
+        )
     if finished["after"] < finished["bound"]:
-        yield f"finished {finished['after']:.3f} (at least {finished['bound']:.3f})"
+        yield (
+            f"自己结束的 {finished['after']:.3f}（至少 {finished['bound']:.3f}）",
+            f"finished {finished['after']:.3f} (at least {finished['bound']:.3f})",
+        )
     if abs(change) > gate.max_length_change:
-        yield f"length {change:+.0%} (within {gate.max_length_change:.0%})"
+        yield (
+            f"长度 {change:+.0%}（至多差 {gate.max_length_change:.0%}）",
+            f"length {change:+.0%} (within {gate.max_length_change:.0%})",
+        )
 
 
 def met(card: Mapping[str, Any]) -> np.ndarray:

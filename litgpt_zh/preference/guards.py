@@ -43,19 +43,20 @@ def metrics(before: Figures, now: Figures) -> dict[str, float]:
     return found
 
 
-def objection(before: Figures, now: Figures, limits: Limits) -> str | None:
-    """The first limit that is passed, in words; None where all hold."""
+def objection(before: Figures, now: Figures, limits: Limits) -> tuple[str, str] | None:
+    """The first limit that is passed, in Chinese and in English; None where all hold."""
     if limits.max_nll_rise is not None and (rise := nll_rise(before, now)) > limits.max_nll_rise:
         return (
+            f"没见过的真故事每个词元比训练之前多花 {rise:.4f} nat（max_nll_rise {limits.max_nll_rise}）",
             f"held-out true stories are {rise:.4f} nats a token less likely than before (max_nll_rise "
-            f"{limits.max_nll_rise})"
+            f"{limits.max_nll_rise})",
         )
     if len(now.ended) < FEWEST:
         return None
     return _repetition(before, now, limits) or _ended(before, now, limits) or _length(before, now, limits)
 
 
-def _repetition(before: Figures, now: Figures, limits: Limits) -> str | None:
+def _repetition(before: Figures, now: Figures, limits: Limits) -> tuple[str, str] | None:
     if limits.max_repetition_rise is None:
         return None
     one = np.ones_like(before.repetition)
@@ -63,24 +64,27 @@ def _repetition(before: Figures, now: Figures, limits: Limits) -> str | None:
     if mean <= high + limits.max_repetition_rise or ratio(now.repetition - before.repetition, one)["low"] <= 0:
         return None
     return (
+        f"贪心写的故事里 {mean:.1%} 的四字串重复，训练之前是 {before.repetition.mean():.1%}，区间上端 {high:.1%}"
+        f"（max_repetition_rise {limits.max_repetition_rise}）",
         f"{mean:.1%} of the 4-grams in greedy stories repeat, {before.repetition.mean():.1%} before, where the interval "
-        f"ends at {high:.1%} (max_repetition_rise {limits.max_repetition_rise})"
+        f"ends at {high:.1%} (max_repetition_rise {limits.max_repetition_rise})",
     )
 
 
-def _ended(before: Figures, now: Figures, limits: Limits) -> str | None:
+def _ended(before: Figures, now: Figures, limits: Limits) -> tuple[str, str] | None:
     if limits.max_end_drop is None:
         return None
     drop = ratio(before.ended - now.ended, np.ones_like(now.ended))
     if drop["value"] <= limits.max_end_drop or drop["low"] <= 0:
         return None
     return (
+        f"贪心写的故事 {now.ended.mean():.1%} 自己结束，训练之前是 {before.ended.mean():.1%}（max_end_drop {limits.max_end_drop}）",
         f"{now.ended.mean():.1%} of greedy stories end by themselves, {before.ended.mean():.1%} before (max_end_drop "
-        f"{limits.max_end_drop})"
+        f"{limits.max_end_drop})",
     )
 
 
-def _length(before: Figures, now: Figures, limits: Limits) -> str | None:
+def _length(before: Figures, now: Figures, limits: Limits) -> tuple[str, str] | None:
     if limits.max_length_change is None or not before.characters.sum():
         return None
     change = ratio(now.characters, before.characters)
@@ -88,6 +92,8 @@ def _length(before: Figures, now: Figures, limits: Limits) -> str | None:
     if abs(change["value"] - 1) <= limits.max_length_change or not sure:
         return None
     return (
+        f"贪心写的故事平均 {now.characters.mean():.0f} 字，训练之前 {before.characters.mean():.0f} 字"
+        f"（max_length_change {limits.max_length_change}）",
         f"greedy stories have {now.characters.mean():.0f} characters, {before.characters.mean():.0f} before "
-        f"(max_length_change {limits.max_length_change})"
+        f"(max_length_change {limits.max_length_change})",
     )

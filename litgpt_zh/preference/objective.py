@@ -14,6 +14,7 @@ import torch
 from litgpt_zh import checkpoints
 from litgpt_zh.finetune import run
 from litgpt_zh.finetune.objective import Metrics, Objective
+from litgpt_zh.language import say
 from litgpt_zh.preference import guards, held_out
 from litgpt_zh.preference.logps import completion_logps
 from litgpt_zh.preference.losses import LOSSES, Pairs, metrics
@@ -62,8 +63,12 @@ class Preferred(Objective):
         self.precision = str(fabric.strategy.precision.precision)
         if self.precision in ("bf16-true", "16-true"):
             fabric.print(
-                f"warning: --precision {self.precision} rounds most updates of a small learning rate away "
-                "(0.02 + 0.00003 is 0.02); use bf16-mixed or 32-true"
+                say(
+                    f"警告：--precision {self.precision} 会把小学习率的更新大多舍掉（0.02 + 0.00003 还是 0.02）；用 bf16-mixed 或 "
+                    "32-true",
+                    f"warning: --precision {self.precision} rounds most updates of a small learning rate away "
+                    "(0.02 + 0.00003 is 0.02); use bf16-mixed or 32-true",
+                )
             )
         check = self.data.check_sft and run.step == 0
         if self.guarded or check:
@@ -80,7 +85,10 @@ class Preferred(Objective):
         samples = min(self.data.guard_stories, len(self.held))
         if self.guarded and samples < guards.FEWEST:
             fabric.print(
-                f"guards: {samples} greedy stories are too few to judge (less than {guards.FEWEST}); only logged"
+                say(
+                    f"守卫：贪心写的故事只有 {samples} 篇，不到 {guards.FEWEST} 篇，不下判断，只记录",
+                    f"guards: {samples} greedy stories are too few to judge (less than {guards.FEWEST}); only logged",
+                )
             )
         key = key_of(run.inputs, self.precision, samples)
         known = json.loads(file.read_text("utf-8")) if file.is_file() else {}
@@ -171,6 +179,6 @@ class Preferred(Objective):
         self.now = self._measure(fabric, model)
         return {f"val_guard_{name}": torch.tensor(v) for name, v in guards.metrics(self.before, self.now).items()}
 
-    def objection(self) -> str | None:
-        """The limit that was passed."""
+    def objection(self) -> tuple[str, str] | None:
+        """The limit that was passed, in Chinese and in English."""
         return guards.objection(self.before, self.now, self.data.limits)

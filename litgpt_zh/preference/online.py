@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from litgpt_zh import recipes
+from litgpt_zh.evaluate.wording import FIGURES
 from litgpt_zh.journey import Step, walk
-from litgpt_zh.preference.gate import Gate, judge
+from litgpt_zh.language import say
+from litgpt_zh.preference.gate import Gate, judge, objections
 from litgpt_zh.stage import MANIFEST, Manifest, UserError, discard, exclusive, is_made, write_text
 
 GIVEN = ("checkpoint_dir", "out_dir", "skip", "seed", "overwrite")
@@ -77,13 +79,13 @@ def online(
     final = out_dir / "final"
     with exclusive(out_dir):
         if is_made(final, plan):
-            print(f"{final}: already finished with these settings; nothing to do")
+            print(checkpoints.finished_told(final))
         else:
             recipes.check(recipe | {"checkpoint_dir": checkpoint_dir}, "train.")
             run = Run(checkpoint_dir, out_dir, recipe, asking, gate, rounds, after_refusal, keep_states, seed)
             run.go()
             _seal(run.accepted, final, plan, run.results, run.seconds)
-    print(table(Manifest.read(final).counts["rounds"]))
+    print(table(Manifest.read(final).counts["rounds"], gate))
     return final
 
 
@@ -168,7 +170,8 @@ class Run:
                 enough = f"; or let {number - 1} be enough: --rounds {number - 1}" if number > 1 else ""
                 raise UserError(f"round {number}: {error}{enough}") from None
             self.results.append(result)
-            print(f"round {number}: {_verdict(result)}", flush=True)
+            verdict = _verdict(result, self.gate)
+            print(say(f"第 {number} 轮：{verdict}", f"round {number}: {verdict}"), flush=True)
             if result["accepted"]:
                 self.accepted, before = folder / "train" / "final", folder
             elif self.after_refusal == "stop":
@@ -238,19 +241,36 @@ def _seal(source: Path, final: Path, plan: Manifest, results: list[dict[str, Any
         checkpoints.finish(pending, plan, Config.from_file(source / "model_config.yaml"), counts, seconds)
 
 
-def _verdict(result: dict[str, Any]) -> str:
-    early = f" (training: {result['stopped']})" if "stopped" in result else ""
-    return ("accepted" if result["accepted"] else "refused: " + "; ".join(result["reasons"])) + early
+def _verdict(result: dict[str, Any], gate: Gate) -> str:
+    early = say("（训练被守卫停下）", f" (training: {result['stopped']})") if "stopped" in result else ""
+    if result["accepted"]:
+        return say("通过", "accepted") + early
+    against = list(objections(result, gate))
+    return say("没有通过：" + "；".join(c for c, _ in against), "refused: " + "; ".join(e for _, e in against)) + early
 
 
-def table(results: list[dict[str, Any]]) -> str:
-    """The rounds, a line each."""
+def table(results: list[dict[str, Any]], gate: Gate) -> str:
+    """The rounds, a line each, and what the columns mean."""
     figure = results[0]["figure"]
-    lines = [f"round   pairs  yield  {figure:<17} gain [95%]                nll rise  verdict"]
+    lines = [
+        say(
+            f"轮         对 成对率  {figure:<17} 变化 [95%]                 nll 变化  结论",  # a Hanzi is two columns wide
+            f"round   pairs  yield  {figure:<17} gain [95%]                 nll rise  verdict",
+        )
+    ]
     for r in results:
         gain = f"{r['gain']['value']:+.1%} [{r['gain']['low']:+.1%}, {r['gain']['high']:+.1%}]"
         change = f"{r['before']:.1%} -> {r['after']:.1%}"
         lines.append(
-            f"{r['round']:<6} {r['pairs']:>6} {r['yield']:>6.1%}  {change:<17} {gain:<26} {r['nll_rise']:>+8.4f}  {_verdict(r)}"
+            f"{r['round']:<6} {r['pairs']:>6} {r['yield']:>6.1%}  {change:<17} {gain:<26} {r['nll_rise']:>+8.4f}  "
+            + _verdict(r, gate)
         )
+    chinese, english = FIGURES[figure]
+    lines.append(
+        say(
+            f"{figure}：{chinese}，一轮之前 -> 之后；成对率：给出偏好对的要求；nll：没见过的真故事每个词元的 nat，与 SFT 比",
+            f"{figure}: {english}, before the round -> after it; yield: requests that gave a pair; nll: nats a token of held-out "
+            "true stories, against SFT",
+        )
+    )
     return "\n".join(lines)

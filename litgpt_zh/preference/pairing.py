@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from litgpt_zh.instruct.writer import TOKENIZER
+from litgpt_zh.language import say
 from litgpt_zh.preference.answers import scored
 from litgpt_zh.preference.choose import Rules
 from litgpt_zh.preference.rewards import BAND, JUDGE, WEIGHTS
@@ -84,5 +85,5 @@ def pair_samples(
                 return scored(chunk, rules)
 
             fill(stage, loaded, read_samples(samples_dir), answer, rules, sampled.counts["read"])
-    print(f"{out_dir}: {summary(stage.counts)}; yield {stage.counts['yield']:.1%} of the requests")
+    print(say(f"{out_dir}：", f"{out_dir}: ") + summary(stage.counts))
     return stage.manifest

@@ -28,17 +28,30 @@ def require_ready(data: Any, checkpoint_dir: Path, before: Figures) -> str:
     found = []
     if len(before.words):
         words = rate(before.words)
-        found.append(f"words_all {words['value']:.1%} of {len(before.words)} held-out requests")
+        found.append(
+            say(
+                f"没见过的 {len(before.words)} 个要求，词全部写到（words_all）{words['value']:.1%}",
+                f"words_all {words['value']:.1%} of {len(before.words)} held-out requests",
+            )
+        )
         if words["high"] < data.min_words_all:
             raise _not_ready(checkpoint_dir, found[0], f"data.min_words_all {data.min_words_all}")
     counts = Manifest.read(data.folder).counts
     if "yield" in counts:
-        found.append(f"pairs from {counts['yield']:.1%} of {counts['read']:,} requests")
+        found.append(
+            say(
+                f"{counts['read']:,} 个要求，{counts['yield']:.1%} 给出了偏好对",
+                f"pairs from {counts['yield']:.1%} of {counts['read']:,} requests",
+            )
+        )
         if counts["yield"] < data.min_yield:
             raise _not_ready(checkpoint_dir, found[-1], f"data.min_yield {data.min_yield}")
     if not found:
-        return f"{data.folder}: what was asked is not known of these pairs, so SFT is not checked"
-    return f"SFT is checked: {'; '.join(found)}"
+        return say(
+            f"{data.folder}：不知道这些偏好对要求了什么，所以没有检查 SFT",
+            f"{data.folder}: what was asked is not known of these pairs, so SFT is not checked",
+        )
+    return say(f"检查过 SFT：{'；'.join(found)}", f"SFT is checked: {'; '.join(found)}")
 
 
 def _not_ready(checkpoint_dir: Path, found: str, level: str) -> UserError:

@@ -17,6 +17,7 @@ import torch
 import xxhash
 
 from litgpt_zh import checkpoints
+from litgpt_zh.language import say
 from litgpt_zh.preference.logps import completion_logps
 from litgpt_zh.sampling import unwrap
 from litgpt_zh.stage import progress
@@ -57,7 +58,9 @@ def reference(
         if fabric.global_rank == 0:
             _write(file, key, found)
     else:
-        fabric.print(f"{file}: log-probabilities of the reference, computed before")
+        fabric.print(
+            say(f"{file}：参考模型的对数概率，以前算过", f"{file}: log-probabilities of the reference, computed before")
+        )
     return {name: torch.from_numpy(values).to(fabric.device) for name, values in found.items()}
 
 
@@ -79,9 +82,13 @@ def _compute(
 
     found = {}
     for side in SIDES:
-        found[side] = known(side, 0, f"reference ({side})")
+        found[side] = known(side, 0, say(f"参考模型（{side}）", f"reference ({side})"))
         if side in others:
-            epochs = [known(side, n, f"reference ({side}, KL {n + 1})", o) for n, o in enumerate(others[side])]
+            names = [
+                say(f"参考模型（{side}，KL {n}）", f"reference ({side}, KL {n})")
+                for n in range(1, len(others[side]) + 1)
+            ]
+            epochs = [known(side, n, names[n], other) for n, other in enumerate(others[side])]
             found[f"{side}_kl"] = np.stack(epochs)
     return found
 
@@ -115,7 +122,7 @@ def logps(
     """
     block, values = unwrap(model).max_seq_length, []
     total = sum(map(len, groups))
-    with progress(total, desc=desc or "", unit=" records", scale=False, disable=desc is None) as bar:
+    with progress(total, desc=desc or "", unit=say("条", " records"), scale=False, disable=desc is None) as bar:
         for group in groups:
             of = list(group)
             batch = collate(of) if others is None else collate.mismatched(of, others[of].tolist(), block)

@@ -17,6 +17,7 @@ from litgpt_zh.constraints import require_shares
 from litgpt_zh.instruct.encode import Encoder
 from litgpt_zh.instruct.formats import Bad
 from litgpt_zh.instruct.writer import TOKENIZER
+from litgpt_zh.language import say
 from litgpt_zh.preference.answers import of_checkpoint, of_server, sampled, score, scored
 from litgpt_zh.preference.choose import NO_SCORE, Balance, Rules, Scored, best_worst, classic, graded
 from litgpt_zh.preference.requests import Request, requests
@@ -168,7 +169,7 @@ def sample_pairs(
                 for name, calls in (("troubles", served), ("judge_troubles", judged)):
                     if calls:
                         stage.counts[name] = calls.troubles
-    print(f"{out_dir}: {summary(stage.counts)}; yield {stage.counts['yield']:.1%} of the requests")
+    print(say(f"{out_dir}：", f"{out_dir}: ") + summary(stage.counts))
     return stage.manifest
 
 
@@ -214,7 +215,7 @@ def fill(
     writer = PairWriter(stage.folder, rules.form, resume=stage.resumed)
     seen = {name: Counter(counts) for name, counts in writer.state.histograms.items()}
     balance = Balance(rules.no_worse, dict.fromkeys(rules.balanced, 0.0) | writer.state.sums)
-    with progress(count, desc="requests", unit="request", scale=False) as bar:
+    with progress(count, desc=say("要求", "requests"), unit=say("个", "request"), scale=False) as bar:
         bar.update(writer.state.read)
         wanted = islice(wanted, writer.state.read, None)
         while chunk := list(islice(wanted, CHUNK)):

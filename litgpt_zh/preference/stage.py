@@ -16,6 +16,7 @@ from litgpt_zh.instruct.records import Source, sources
 from litgpt_zh.instruct.stage import reasons, side_of
 from litgpt_zh.instruct.work import bad
 from litgpt_zh.instruct.writer import TOKENIZER
+from litgpt_zh.language import say
 from litgpt_zh.preference.formats import Answer, Form, Pair, read_preferences
 from litgpt_zh.preference.writer import EncodedRecord, PairWriter
 from litgpt_zh.stage import Manifest, UserError, Workspace, open_stage, progress
@@ -77,7 +78,8 @@ def pairs(
             shutil.copyfile(encoder.path, stage.folder / TOKENIZER)
             _fill(stage, found, encoder)
             stage.counts["sources"] = names
-    print(f"{out_dir}: {summary(stage.counts)}" + (" (made before)" if stage.finished else ""))
+    before = say("（以前做好的）", " (made before)") if stage.finished else ""
+    print(say(f"{out_dir}：", f"{out_dir}: ") + summary(stage.counts) + before)
     return stage.manifest
 
 
@@ -102,7 +104,7 @@ def _fill(stage: Workspace, found: list[Source], encoder: Encoder) -> None:
     limit = settings["max_records"] or float("inf")
     everything = chain.from_iterable(read_preferences(item.path, settings["form"]) for item in found)
     records = islice(everything, writer.state.read, None)
-    with progress(settings["max_records"], desc="pairs", unit="record") as bar:
+    with progress(settings["max_records"], desc="pairs", unit=say("条", "record")) as bar:
         bar.update(writer.state.kept)
         while writer.state.kept < limit and (chunk := list(islice(records, CHUNK))):
             for result in encoded(chunk, encoder, settings["block_size"], settings["max_prompt"]):
@@ -192,4 +194,10 @@ def refuse_empty(counts: dict[str, Any], settings: dict[str, Any]) -> None:
 def summary(counts: dict[str, Any]) -> str:
     """One line for the terminal."""
     read, kept, train, val = (counts[name] for name in ("read", "kept", "train", "val"))
-    return f"{read:,} records read, {kept:,} kept ({train:,} train, {val:,} val); dropped: {reasons(counts)}"
+    line = say(
+        f"读到 {read:,} 条，留下 {kept:,} 条（训练 {train:,}，验证 {val:,}）；丢弃：{reasons(counts) if counts['dropped'] else '无'}",
+        f"{read:,} records read, {kept:,} kept ({train:,} train, {val:,} val); dropped: {reasons(counts)}",
+    )
+    if "yield" in counts:  # from a model's samples
+        line += say(f"；{counts['yield']:.1%} 的要求给出了偏好对", f"; yield {counts['yield']:.1%} of the requests")
+    return line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from litgpt.config import Config
 from torchmetrics.aggregation import RunningMean
 
 from litgpt_zh import aside, attention, checkpoints, configs, prompts, ranks, runlog, schedule, throughput
-from litgpt_zh.compiling import why_not
+from litgpt_zh.compiling import reproducible, why_not
 from litgpt_zh.language import say
 from litgpt_zh.loops import swapped
 from litgpt_zh.preflight import preflight
@@ -43,7 +42,7 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
     plan, fabric = _plan(data, arguments), arguments["fabric"]
     with ranks.one_run(fabric, out_dir):
         if ranks.by_the_first(fabric, lambda: checkpoints.claim(out_dir, plan, resume=arguments["resume"])):
-            fabric.print(f"{out_dir}/final: already finished with these settings; nothing to do")
+            fabric.print(checkpoints.finished_told(out_dir / "final"))
             return
         _choose_start(arguments)
         started = time.perf_counter()
@@ -68,27 +67,6 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
         if ranks.is_first(fabric):
             checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
         fabric.barrier()
-
-
-@contextlib.contextmanager
-def reproducible(device: torch.device) -> Iterator[None]:
-    """On a CPU: the same numbers in every run with as many threads, so that a killed run ends as one that was left alone.
-
-    A compiled embedding adds its gradient up by atomic additions, in the order in which the threads come;
-    ``torch.use_deterministic_algorithms`` has it done by an operator with a fixed order. A GPU keeps its own ways.
-    """
-    if device.type != "cpu":
-        yield
-        return
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
 
 
 class MeanOfAll(RunningMean):
@@ -119,7 +97,7 @@ def validate(
     Returns:
         A scalar, nats per token: the mean over the rows of ``max_iters`` batches a process.
     """
-    fabric.print("Validating ...") if verbose else None
+    fabric.print(say("验证……", "Validating ...")) if verbose else None
     model.eval()
     length = model.max_seq_length
     sums = torch.zeros(2, dtype=torch.float64, device=fabric.device)
@@ -147,14 +125,23 @@ def _check(arguments: dict[str, Any]) -> None:
         )
     if configs.is_tied(config) and not train.tie_embeddings:
         train.tie_embeddings = True
-        fabric.print(f"{config.name}: tied embeddings, so train.tie_embeddings is set to true")
+        fabric.print(
+            say(
+                f"{config.name}：输入与输出共用嵌入，所以 train.tie_embeddings 设为 true",
+                f"{config.name}: tied embeddings, so train.tie_embeddings is set to true",
+            )
+        )
     if arguments["initial_checkpoint_dir"] is not None:
         _check_start(arguments["initial_checkpoint_dir"], config, arguments["tokenizer"])
     if reason := why_not(fabric.device):
         torch.compiler.set_stance("force_eager")
         fabric.print(
-            f"torch.compile does not work here ({reason}): training without it, slower; it wants a C++ compiler "
-            "(g++, or clang++ on macOS; CXX names another) and Python's headers (python3-dev)"
+            say(
+                f"torch.compile 在这里用不了（{reason}）：训练不用它，慢一些；它要 C++ 编译器（g++，macOS 上 clang++；CXX 可另指）和 Python 的头文件"
+                "（python3-dev）",
+                f"torch.compile does not work here ({reason}): training without it, slower; it wants a C++ compiler "
+                "(g++, or clang++ on macOS; CXX names another) and Python's headers (python3-dev)",
+            )
         )
 
 
@@ -244,7 +231,7 @@ class Watch:
         self.accumulation, steps = accumulation, self.total // accumulation
         if train.lr_warmup_steps and train.lr_warmup_steps >= steps:
             warmup = schedule.fitted_warmup(train.lr_warmup_steps, steps)
-            fabric.print(f"lr_warmup_steps {train.lr_warmup_steps} -> {warmup}: the run has {steps} steps")
+            fabric.print(schedule.warmup_told(train.lr_warmup_steps, warmup, steps))
         self.first = ranks.is_first(fabric)
         if self.first:
             self.log = runlog.RunLog(call["out_dir"], self.state["iter_num"])
@@ -258,7 +245,7 @@ class Watch:
         self.bar = progress(
             self.total * tokens,
             desc="pretrain",
-            unit=" tokens",
+            unit=say("词元", " tokens"),
             initial=self.state["iter_num"] * tokens,
             disable=not self.first,
         )  # rate and time left in tokens

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from litgpt_zh.constraints import Constraints, render
+from litgpt_zh.language import say
 from litgpt_zh.prompts import CONTROL, INSTRUCTION, plain
 from litgpt_zh.segment import Segmenter
 from litgpt_zh.stage import Manifest, UserError, open_stage, progress, write_text
@@ -108,7 +109,7 @@ def corpus_runs(paths: list[Path], *, max_chars: int, word_weight: int, segment:
     split = pre_tokenizers.Split(Regex(RUN), behavior="isolated")
     runs: Counter[str] = Counter()
     asked: Counter[str] = Counter()
-    with progress(size, desc="tokenizer: read", unit="B") as bar:
+    with progress(size, desc=say("tokenizer：读", "tokenizer: read"), unit="B") as bar:
         for path in paths:
             for record, read in records(path):
                 if chosen(record["text"], share, seed):
@@ -131,7 +132,10 @@ def _words(runs: Counter[str], segmenter: Segmenter) -> Counter[str]:
     """The same text, cut into words: a merge then never joins the end of one word to the beginning of the next, so a
     word has the same ids wherever it stands, and a model can copy it."""
     words: Counter[str] = Counter()
-    for run, count in progress(desc="tokenizer: words", unit=" clauses", iterable=runs.items(), total=len(runs)):
+    bar = progress(
+        desc=say("tokenizer：分词", "tokenizer: words"), unit=say("小句", " clauses"), iterable=runs.items(), total=len(runs)
+    )  # fmt: skip
+    for run, count in bar:
         for word in segmenter.cut(run):
             words[word] += count
     return words

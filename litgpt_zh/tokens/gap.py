@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
+from litgpt_zh.language import say
 from litgpt_zh.tokens.encode import Plan, Slice, read
 from litgpt_zh.tokens.pack import predicted
 
@@ -32,10 +33,14 @@ def predict(parts: Sequence[Slice], plan: Plan) -> float | None:
     if not lengths:
         return None
     gap, longer = predicted(lengths, plan.width)
-    line = f"predicted at block_size {plan.width - 1}: gap {gap:.2%}, {longer:.2%} of the documents longer than a row"
-    if max(gap, longer) > HIGH:
-        line += "; " + _advice(lengths, plan.width)
-    print(line)
+    advice = _advice(lengths, plan.width) if max(gap, longer) > HIGH else ""
+    print(
+        say(
+            f"预计 block_size {plan.width - 1}：填充占 {gap:.2%}，{longer:.2%} 的文档比一行长",
+            f"predicted at block_size {plan.width - 1}: gap {gap:.2%}, {longer:.2%} of the documents longer than a row",
+        )
+        + advice
+    )
     return gap
 
 
@@ -57,4 +62,7 @@ def _advice(lengths: Sequence[int], width: int) -> str:
         gap, longer = predicted(lengths, block + 1)
         if max(gap, longer) <= HIGH:
             break
-    return f"block_size {block} would bring {gap:.2%} and {longer:.2%}"
+    return say(
+        f"；block_size {block} 是 {gap:.2%} 和 {longer:.2%}",
+        f"; block_size {block} would bring {gap:.2%} and {longer:.2%}",
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from litgpt_zh.language import say
 from litgpt_zh.stage import Manifest, UserError
 from litgpt_zh.tokens.order import Order, Source, Stage, Stream, distances
 
@@ -97,21 +98,30 @@ def told(stream: Stream, rows: int) -> list[str]:
     """One line for each source: its share and epochs in ``rows`` rows; one for its kept near-duplicates, if any."""
     lines = []
     for n, (source, taken) in enumerate(zip(stream.sources, stream.taken(rows), strict=True)):
-        share = f"{taken / max(rows, 1):.1%} of the training, " if len(stream.sources) > 1 else ""
-        lines.append(f"{source.name}: {share}{taken / source.rows:.2f} epochs of {source.rows:,} rows")
+        share, several = f"{taken / max(rows, 1):.1%}", len(stream.sources) > 1
+        lines.append(
+            say(
+                f"{source.name}：{f'占训练的 {share}，' if several else ''}{source.rows:,} 行过 {taken / source.rows:.2f} 遍",
+                f"{source.name}: {f'{share} of the training, ' if several else ''}{taken / source.rows:.2f} epochs of "
+                f"{source.rows:,} rows",
+            )
+        )
         if source.clusters is not None:
-            apart = distances(stream.epoch(n, 0), source.clusters)
-            lines.append(f"{source.name}: {spacing(apart, source)}")
+            apart = spacing(distances(stream.epoch(n, 0), source.clusters), source)
+            lines.append(say(f"{source.name}：{apart}", f"{source.name}: {apart}"))
     return lines
 
 
 def spacing(apart: np.ndarray, source: Source) -> str:
     """How far apart an order keeps near-duplicates, in words."""
     if source.clusters is None or not len(apart):
-        return "no near-duplicates in two places"
+        return say("没有近似重复出现在两处", "no near-duplicates in two places")
     numbers, sizes = np.unique(source.clusters[:, 1], return_counts=True)
-    return (
+    best = source.rows // sizes.max()
+    return say(
+        f"{len(numbers):,} 簇的 {len(source.clusters):,} 处近似重复：相邻的至少隔 {apart.min():,} 行，中位数 "
+        f"{int(np.median(apart)):,} 行；最大的一簇（{sizes.max():,} 处）最好也只能隔 {best:,} 行",
         f"{len(source.clusters):,} near-duplicates of {len(numbers):,} clusters: neighbours are at least {apart.min():,}"
         f" rows apart, the median {int(np.median(apart)):,}; at best the largest cluster ({sizes.max():,}) could have"
-        f" {source.rows // sizes.max():,}"
+        f" {best:,}",
     )

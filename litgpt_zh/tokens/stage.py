@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from litgpt_zh.constraints import require_shares
+from litgpt_zh.language import say
 from litgpt_zh.pool import cores, in_order
 from litgpt_zh.prompts import ASSISTANT, USER
 from litgpt_zh.stage import MANIFEST, Manifest, UserError, Workspace, open_stage, progress, require_whole
@@ -144,7 +145,12 @@ def _show(bar: Any, size: int, tokens: int) -> None:
     """The bar tells bytes a second itself; tokens a second are ours."""
     bar.update(size)
     seconds = max(bar.format_dict["elapsed"], 1e-3)
-    bar.set_postfix_str(f"{tokens / 1e6:.1f}M tokens, {tokens / 1e6 / seconds:.2f}M tokens/s", refresh=False)
+    millions = tokens / 1e6
+    told = say(
+        f"{millions:.1f}M 词元，每秒 {millions / seconds:.2f}M 词元",
+        f"{millions:.1f}M tokens, {millions / seconds:.2f}M tokens/s",
+    )
+    bar.set_postfix_str(told, refresh=False)
 
 
 def _require_few(done: list[dict[str, Any]], max_bad: int | None, corpus_dir: Path) -> None:
@@ -194,24 +200,47 @@ def _report(manifest: Manifest, corpus_dir: Path) -> None:
     for split in SPLITS:
         c = manifest.counts[split]
         print(
-            f"{split}: {c['documents']:,} documents, {c['characters']:,} characters, {c['tokens']:,} tokens,"
-            f" {c['rows']:,} rows, {c['filler']:,} tokens of filling ({c['gap']:.2%}), {c['cut']:,} documents cut,"
-            f" {c['headless']:,} rows begin inside a document"
+            say(
+                f"{split}：{c['documents']:,} 篇文档，{c['characters']:,} 字，{c['tokens']:,} 个词元，{c['rows']:,} 行，"
+                f"填充 {c['filler']:,} 个词元（{c['gap']:.2%}），{c['cut']:,} 篇被切开，{c['headless']:,} 行从一篇的中间开始",
+                f"{split}: {c['documents']:,} documents, {c['characters']:,} characters, {c['tokens']:,} tokens,"
+                f" {c['rows']:,} rows, {c['filler']:,} tokens of filling ({c['gap']:.2%}), {c['cut']:,} documents cut,"
+                f" {c['headless']:,} rows begin inside a document",
+            )
         )
     train, block = manifest.counts["train"], manifest.settings["block_size"]
     if manifest.settings["packing"] == "best-fit":
         print(
-            f"train: concatenated and cut it would be {train['cut_if_concatenated']:,} documents cut,"
-            f" {train['headless_if_concatenated']:,} rows that begin inside a document"
+            say(
+                f"train：要是首尾相接再切开，会切开 {train['cut_if_concatenated']:,} 篇，"
+                f"{train['headless_if_concatenated']:,} 行从一篇的中间开始",
+                f"train: concatenated and cut it would be {train['cut_if_concatenated']:,} documents cut,"
+                f" {train['headless_if_concatenated']:,} rows that begin inside a document",
+            )
         )
         if train["gap"] > gap.HIGH or train["cut"] > gap.HIGH * train["documents"]:
-            print(f"block_size {block} is short for these texts; {2 * block} would repeat and cut less")
+            print(
+                say(
+                    f"block_size {block} 对这些文章太短；{2 * block} 会少填充，少切开",
+                    f"block_size {block} is short for these texts; {2 * block} would repeat and cut less",
+                )
+            )
     if near := manifest.counts.get("near_duplicates"):
+        least, median = near.get("least_distance", 0), near.get("median_distance", 0)
         print(
-            f"train: near-duplicates of {near['clusters']:,} clusters in {near['rows_with_one']:,} places; neighbours are"
-            f" at least {near.get('least_distance', 0):,} rows apart in the first epoch, the median"
-            f" {near.get('median_distance', 0):,}"
+            say(
+                f"train：{near['clusters']:,} 簇近似重复，在 {near['rows_with_one']:,} 处；第一遍里相邻的至少隔 {least:,} 行，"
+                f"中位数 {median:,} 行",
+                f"train: near-duplicates of {near['clusters']:,} clusters in {near['rows_with_one']:,} places; neighbours are"
+                f" at least {least:,} rows apart in the first epoch, the median {median:,}",
+            )
         )
     if bad := sum(manifest.counts[split]["bad"] for split in SPLITS):
         named = "; ".join(f"{b['file']}:{b['line']}: {b['reason']}" for b in manifest.counts["examples"][:5])
-        print(f"{corpus_dir}: {bad:,} lines could not be read and were left out ({named}{' ...' if bad > 5 else ''})")
+        named += " ..." if bad > 5 else ""
+        print(
+            say(
+                f"{corpus_dir}：{bad:,} 行读不了，没有用（{named}）",
+                f"{corpus_dir}: {bad:,} lines could not be read and were left out ({named})",
+            )
+        )
