@@ -276,7 +276,8 @@ def shrink(recipes: Path) -> None:
         },
     }  # fmt: skip
     for name, change in changes.items():
-        recipe = yaml.safe_load((recipes / f"{name}.yaml").read_text(encoding="utf-8")) | change
+        text = (recipes / f"{name}.yaml").read_text(encoding="utf-8")
+        recipe = yaml.safe_load(text) | change
         if name == "dpo":
             recipe["data"]["init_args"] |= {"check_sft": False, "guard": False}
         if isinstance(recipe.get("train"), dict):
@@ -286,7 +287,8 @@ def shrink(recipes: Path) -> None:
             recipe["train"]["max_tokens"] = 4 * 8 * 256
         if name == "sft":
             recipe["train"]["max_steps"] = 3
-        (recipes / f"{name}.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+        opening = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
+        (recipes / f"{name}.yaml").write_text(opening + yaml.safe_dump(recipe), encoding="utf-8")
 
 
 # the command line ----------------------------------------------------------------------------------------------------

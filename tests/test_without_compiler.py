@@ -17,7 +17,9 @@ def test_pretraining_without_a_compiler(home: Path, base: Path, tmp_path: Path, 
     nothing = {"CXX": str(tmp_path / "no-such-compiler"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     able = {name: value for name, value in os.environ.items() if name != "TORCH_COMPILE_DISABLE"}
     monkeypatch.setattr(
-        test_kill, "ENVIRONMENT", {**able, **nothing, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        test_kill,
+        "ENVIRONMENT",
+        {**able, **nothing, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "LC_ALL": "en_US.UTF-8"},
     )
     name, recipe = test_kill.recipe_of("pretrain", home, base)
     recipe["train"]["max_tokens"] = 3 * 8 * BLOCK
