@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from litgpt_zh.language import say
 from litgpt_zh.sampling import unwrap
 
 GUARD, BEST = "guard.ckpt", "best.ckpt"
@@ -52,7 +53,7 @@ class Best:
             first: whether this process writes.
         """
         self.out_dir, self.first = out_dir, first
-        self.loss, self.step = math.inf, 0
+        self.loss, self.last, self.step = math.inf, math.inf, 0
         if step == 0:
             if first:
                 (out_dir / BEST).unlink(missing_ok=True)
@@ -61,11 +62,20 @@ class Best:
 
     def offer(self, model: Any, step: int, loss: float) -> None:
         """Set the weights aside if no validation had a lower loss."""
+        self.last = loss
         if loss < self.loss:
             self.loss, self.step = loss, step
             if self.first:
                 keep(model, self.out_dir, step, BEST, val_loss=loss)
 
-    def take(self, model: Any, device: torch.device) -> None:
-        """Put the best weights back; all processes must have passed a barrier since the last ``offer``."""
+    def take(self, model: Any, device: torch.device) -> str:
+        """Put the best weights back; all processes must have passed a barrier since the last ``offer``.
+
+        Returns:
+            What to say of it.
+        """
         restore(model, self.out_dir, device, BEST)
+        return say(
+            f"验证损失最低的是第 {self.step} 步：{self.loss:.4f}（最后是 {self.last:.4f}），用那一步的权重",
+            f"the lowest validation loss was that of step {self.step}: {self.loss:.4f} (at the end {self.last:.4f})",
+        )

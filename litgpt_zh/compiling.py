@@ -23,7 +23,7 @@ def why_not(device: torch.device) -> str:
     return ""
 
 
-def compile_blocks(model: Any, device: torch.device, steps: int) -> bool:
+def compile_blocks(model: Any, device: torch.device, steps: int) -> None:
     """Compile the blocks of litgpt's GPT (all alike: once) for rows of any length, where a run has enough ``steps`` for it.
 
     The caller begins with the same shapes in every run, resumed or not, since they decide what is generated, and so how
@@ -32,15 +32,10 @@ def compile_blocks(model: Any, device: torch.device, steps: int) -> bool:
     Args:
         model: not wrapped.
         steps: of the whole run, those before a resume too.
-
-    Returns:
-        Whether they are compiled.
     """
-    if device.type != "cpu" or steps < MANY or why_not(device):
-        return False
-    for block in model.transformer.h:
-        block.compile(dynamic=True)
-    return True
+    if device.type == "cpu" and steps >= MANY and not why_not(device):
+        for block in model.transformer.h:
+            block.compile(dynamic=True)
 
 
 def eager() -> Any:

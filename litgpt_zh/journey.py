@@ -32,9 +32,6 @@ LITGPT = ("pretrain", "finetune_full", "finetune_lora")
 """Commands that stock litgpt runs from our recipes; the others are ours alone."""
 
 
-_PAGES = "The course (in Chinese) begins at docs/index.md; litgpt-zh recipes lays docs/ into this folder"
-
-
 @dataclass(frozen=True)
 class Step:
     """One stage of a walk: ``recipe`` is the name of its file in the recipes folder."""
@@ -237,7 +234,12 @@ def _finish(out_dir: Path) -> None:
     chat = f"litgpt-zh chat {model}"
     web = f"litgpt-zh web {os.path.relpath(out_dir)}"
     record["next"] = [chat, web, f"litgpt chat {model}", f"litgpt-zh export {model} --out_dir out/hf"]
-    record["next"].append(say("课程从 docs/index.md 开始；没有 docs/ 就先敲 litgpt-zh recipes", _PAGES))
+    record["next"] += [
+        say(
+            "课程从 docs/index.md 开始；没有 docs/ 就先敲 litgpt-zh recipes",
+            "The course (in Chinese) begins at docs/index.md; litgpt-zh recipes lays docs/ into this folder",
+        )
+    ]
     write_text(out_dir / "run.json", json.dumps(record, ensure_ascii=False, indent=1))
     page = report(out_dir)
     _show_stories(folders["evaluate"])

@@ -28,3 +28,9 @@ def language(choice: str = "auto") -> Literal["zh", "en"]:
 def say(chinese: str, english: str) -> str:
     """The one of the two that suits the locale."""
     return chinese if language() == "zh" else english
+
+
+def stage_line(out_dir: object, summary: str, finished: bool) -> str:
+    """What a stage says of its folder at its end; ``finished``: it was there already."""
+    before = say("（以前做好的）", " (made before)") if finished else ""
+    return say(f"{out_dir}：", f"{out_dir}: ") + summary + before

@@ -138,7 +138,7 @@ def test_the_best_of_pretraining_is_kept(home: Path, tmp_path: Path, monkeypatch
     counts = Manifest.read(final).counts
     assert found[-1] == min(found) == counts["val_loss"] < found[-2]
     assert 0 < counts["best_step"] < counts["steps"] == 12
-    assert f"the lowest validation loss was that of step {counts['best_step']}" in capsys.readouterr().out
+    assert f"验证损失最低的是第 {counts['best_step']} 步" in capsys.readouterr().out
     best, weights = (checkpoints.flat_weights(f) for f in (tmp_path / "whole/best.ckpt", final / "lit_model.pth"))
     assert best.keys() < weights.keys() and all(torch.equal(best[name], weights[name]) for name in best)
     assert torch.equal(weights["lm_head.weight"], weights["transformer.wte.weight"])

@@ -19,7 +19,7 @@ from litgpt_zh.corpus.readers import Bad, files, read
 from litgpt_zh.corpus.shards import Seen
 from litgpt_zh.corpus.staged import STAGED, Staged, Stories
 from litgpt_zh.corpus.thin import NEAR_DUPLICATE, THRESHOLD, Division, Near, divide, told
-from litgpt_zh.language import say
+from litgpt_zh.language import say, stage_line
 from litgpt_zh.pool import in_order
 from litgpt_zh.stage import Manifest, UserError, Workspace, discard, file_hash, open_stage, progress, write_text
 
@@ -108,10 +108,9 @@ def corpus(
     with open_stage("corpus", out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as work:
         if not work.finished:
             _run(work, reader, str(source), division, max_bad, workers)
-    before = say("（以前做好的）", " (made before)") if work.finished else ""
-    print(say(f"{out_dir}：{_summary_zh(work.counts)}", f"{out_dir}: {_summary(work.counts)}") + before)
+    print(stage_line(out_dir, say(_summary_zh(work.counts), _summary(work.counts)), work.finished))
     if alike := told(work.counts):
-        print(say(f"{out_dir}：{alike}", f"{out_dir}: {alike}"))
+        print(stage_line(out_dir, alike, False))
     return work.manifest
 
 

@@ -267,14 +267,7 @@ class Finetuning:
     def _take_best(self, fabric: Any, model: Any, call: dict[str, Any]) -> None:
         """Go back to the weights with the lowest validation loss, where those of the last step are not they."""
         if self.best.step < self.step:
-            last, best = self.val_loss, self.best
-            best.take(model, fabric.device)
-            fabric.print(
-                say(
-                    f"验证损失最低的是第 {best.step} 步：{best.loss:.4f}（最后是 {last:.4f}），用那一步的权重",
-                    f"the lowest validation loss was that of step {best.step}: {best.loss:.4f} (at the end {last:.4f})",
-                )
-            )
+            fabric.print(self.best.take(model, fabric.device))
             self._validate_and_log(fabric, model, call)
         self.best_step = self.best.step
 
@@ -345,8 +338,8 @@ class Finetuning:
             micro_batches=round((self.steps - self.step) * per_step * mean / self.data.micro_batch_tokens(largest)),
             steps=self.steps - self.step,
             out_dir=call["out_dir"],
-            disk_bytes=size
-            * (3 * (self.data.keep + 1) + 4),  # also best.ckpt, guard.ckpt, and final/ twice while it is made
+            # each step-* with two moments; best.ckpt, guard.ckpt, and final/ twice while it is made
+            disk_bytes=size * (3 * (self.data.keep + 1) + 4),
             device=fabric.device,
         )
         torch.set_rng_state(rng)

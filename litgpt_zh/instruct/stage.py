@@ -19,7 +19,7 @@ from litgpt_zh.instruct.formats import Bad, Conversation, read_all
 from litgpt_zh.instruct.records import Source, sources
 from litgpt_zh.instruct.work import Encoded, Settings, setup_worker, too_long_reason, work
 from litgpt_zh.instruct.writer import TOKENIZER, Writer
-from litgpt_zh.language import say
+from litgpt_zh.language import say, stage_line
 from litgpt_zh.pool import in_order
 from litgpt_zh.stage import Manifest, UserError, Workspace, open_stage, progress
 
@@ -87,8 +87,7 @@ def instructions(
             job = Settings(str(tokenizer_dir), block_size, prompt_fields or {}, seed)
             _fill(stage, found, encoder, job, workers)
             stage.counts["sources"] = names
-    before = say("（以前做好的）", " (made before)") if stage.finished else ""
-    print(say(f"{out_dir}：", f"{out_dir}: ") + summary(stage.counts) + before)
+    print(stage_line(out_dir, summary(stage.counts), stage.finished))
     return stage.manifest
 
 

@@ -17,7 +17,7 @@ from litgpt_zh.instruct.encode import LEARNT, Encoder, asked_words, mark_asked
 from litgpt_zh.instruct.formats import Bad
 from litgpt_zh.instruct.work import Encoded
 from litgpt_zh.instruct.writer import SIDES, TOKENIZER, Writer
-from litgpt_zh.language import say
+from litgpt_zh.language import stage_line
 from litgpt_zh.preference.dataset import PairRecords
 from litgpt_zh.preference.samples import Answered, read_samples
 from litgpt_zh.preference.stage import STAGE, check
@@ -140,6 +140,5 @@ def _write(
                 if not stage.counts[side]:
                     dropped = instructions.reasons(stage.counts)
                     raise UserError(f"{out_dir}: no {side} record of {stage.counts['read']} read; dropped: {dropped}")
-    before = say("（以前做好的）", " (made before)") if stage.finished else ""
-    print(say(f"{out_dir}：", f"{out_dir}: ") + instructions.summary(stage.counts) + before)
+    print(stage_line(out_dir, instructions.summary(stage.counts), stage.finished))
     return stage.manifest

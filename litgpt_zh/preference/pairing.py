@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from litgpt_zh.instruct.writer import TOKENIZER
-from litgpt_zh.language import say
+from litgpt_zh.language import stage_line
 from litgpt_zh.preference.answers import scored
 from litgpt_zh.preference.choose import Rules
 from litgpt_zh.preference.rewards import BAND, JUDGE, WEIGHTS
@@ -85,5 +85,5 @@ def pair_samples(
                 return scored(chunk, rules)
 
             fill(stage, loaded, read_samples(samples_dir), answer, rules, sampled.counts["read"])
-    print(say(f"{out_dir}：", f"{out_dir}: ") + summary(stage.counts))
+    print(stage_line(out_dir, summary(stage.counts), stage.finished))
     return stage.manifest

@@ -17,7 +17,7 @@ from litgpt_zh.constraints import require_shares
 from litgpt_zh.instruct.encode import Encoder
 from litgpt_zh.instruct.formats import Bad
 from litgpt_zh.instruct.writer import TOKENIZER
-from litgpt_zh.language import say
+from litgpt_zh.language import say, stage_line
 from litgpt_zh.preference.answers import of_checkpoint, of_server, sampled, score, scored
 from litgpt_zh.preference.choose import NO_SCORE, Balance, Rules, Scored, best_worst, classic, graded
 from litgpt_zh.preference.requests import Request, requests
@@ -169,7 +169,7 @@ def sample_pairs(
                 for name, calls in (("troubles", served), ("judge_troubles", judged)):
                     if calls:
                         stage.counts[name] = calls.troubles
-    print(say(f"{out_dir}：", f"{out_dir}: ") + summary(stage.counts))
+    print(stage_line(out_dir, summary(stage.counts), stage.finished))
     return stage.manifest
 
 

@@ -16,7 +16,7 @@ from litgpt_zh.instruct.records import Source, sources
 from litgpt_zh.instruct.stage import reasons, side_of
 from litgpt_zh.instruct.work import bad
 from litgpt_zh.instruct.writer import TOKENIZER
-from litgpt_zh.language import say
+from litgpt_zh.language import say, stage_line
 from litgpt_zh.preference.formats import Answer, Form, Pair, read_preferences
 from litgpt_zh.preference.writer import EncodedRecord, PairWriter
 from litgpt_zh.stage import Manifest, UserError, Workspace, open_stage, progress
@@ -78,8 +78,7 @@ def pairs(
             shutil.copyfile(encoder.path, stage.folder / TOKENIZER)
             _fill(stage, found, encoder)
             stage.counts["sources"] = names
-    before = say("（以前做好的）", " (made before)") if stage.finished else ""
-    print(say(f"{out_dir}：", f"{out_dir}: ") + summary(stage.counts) + before)
+    print(stage_line(out_dir, summary(stage.counts), stage.finished))
     return stage.manifest
 
 

@@ -292,8 +292,7 @@ class Watch:
             self.validate(fabric, model, val_dataloader, eval.max_iters)
         fabric.barrier()
         if self.best.step < step:
-            self.best.take(model, fabric.device)
-            fabric.print(f"the lowest validation loss was that of step {self.best.step}: {self.best.loss:.4f}")
+            fabric.print(self.best.take(model, fabric.device))
             fabric.log_dict({"step": step, "val_loss": self.best.loss}, step=self.state["iter_num"])
 
     def counts(self) -> dict[str, Any]:
@@ -338,8 +337,8 @@ class Watch:
             micro_batches=left,
             steps=left // accumulation,
             out_dir=call["out_dir"],
-            disk_bytes=size
-            * (3 * (self.data.keep + 1) + 2),  # weights and two moments a step-*; final/ twice while it is made
+            # each step-* with two moments; final/ twice while it is made
+            disk_bytes=size * (3 * (self.data.keep + 1) + 2),
             device=fabric.device,
         )
         self.state["optimizer"].zero_grad()

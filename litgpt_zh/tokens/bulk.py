@@ -37,11 +37,8 @@ Encode = Callable[[Sequence[str]], tuple[np.ndarray, list[int]]]
 REMEMBERED = 1 << 18
 """Characters of runs that are remembered; then it begins anew, so memory stays flat (about 20 MB)."""
 _TABLE = 1 << 25  # entries of the table of pairs: 64 MB
-_GONE, _END, _UNKNOWN = (
-    0xFFFF,
-    0xFFFE,
-    0xFFFD,
-)  # places without an id: taken in by the left one, end of a text, no entry
+# places without an id: taken in by the left one, end of a text, no entry
+_GONE, _END, _UNKNOWN = 0xFFFF, 0xFFFE, 0xFFFD
 _APART, _LONGER = 0xFFFF, 0xFFFE  # pairs that make no piece: no merge joins them; one does, inside of a longer piece
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 
