@@ -26,7 +26,7 @@ from litgpt_zh import scales
 from litgpt_zh.evaluate.wording import FIGURES
 from litgpt_zh.language import say
 from litgpt_zh.shipped import lay
-from litgpt_zh.stage import MANIFEST, UserError, disk_errors, exclusive, fingerprint, versions, write_text
+from litgpt_zh.stage import MANIFEST, PARTIAL, UserError, disk_errors, exclusive, fingerprint, versions, write_text
 
 LITGPT = ("pretrain", "finetune_full", "finetune_lora")
 """Commands that stock litgpt runs from our recipes; the others are ours alone."""
@@ -163,6 +163,9 @@ def walk(
                 print(say(f"{head}：已完成（{before['seconds']:.0f} 秒）", f"{head}: done ({before['seconds']:.0f} s)"))
                 continue
             print(f"\n{head}: {step.shown(recipes)}", flush=True)
+            earlier, unchanged = _spent(record.get("going"), step.recipe, key, folder), _made_at(folder)
+            record["going"] = {"name": step.recipe, "key": key, "since": time.time(), "seconds": earlier}
+            write_text(out_dir / "run.json", json.dumps(record, ensure_ascii=False, indent=1))
             started = time.perf_counter()
             code = (call or _call)(step.argv(recipes, extra), _environment())
             if code != 0 or not is_finished(folder):
@@ -170,15 +173,33 @@ def walk(
                     f"stage {step.recipe} stopped (exit status {code}); its last lines say why. "
                     "The same command goes on from here"
                 )
+            seconds = earlier + time.perf_counter() - started
+            if before and _made_at(folder) == unchanged:  # it found that nothing was left to do
+                seconds = before["seconds"]
             entry = {
                 "name": step.recipe,
                 "command": step.shown(recipes),
                 "key": key_of(recipes / f"{step.recipe}.yaml", extra),
-                "seconds": round(time.perf_counter() - started, 1),
+                "seconds": round(seconds, 1),
                 "folder": os.path.relpath(folder, out_dir),
             }
+            del record["going"]
             record["stages"] = [s for s in record["stages"] if s["name"] != step.recipe] + [entry]
             write_text(out_dir / "run.json", json.dumps(record, ensure_ascii=False, indent=1))
+
+
+def _spent(going: dict[str, Any] | None, name: str, key: str, folder: Path) -> float:
+    """Seconds that stopped calls spent on a step, as far as the last file that it wrote."""
+    if going is None or (going["name"], going["key"]) != (name, key):
+        return 0.0
+    root = folder.parent if folder.name == "final" else folder
+    files = [*root.rglob("*"), *root.with_name(root.name + PARTIAL).rglob("*")]
+    written = [file.stat().st_mtime for file in files if file.is_file()]
+    return going["seconds"] + max([0.0, *(when - going["since"] for when in written)])
+
+
+def _made_at(folder: Path) -> int | None:
+    return (folder / MANIFEST).stat().st_mtime_ns if is_finished(folder) else None
 
 
 def output_of(recipe: Path) -> Path:
@@ -221,7 +242,7 @@ def _record(out_dir: Path, title: str) -> dict[str, Any]:
     found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"stages": []}
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_gpu() or 'no GPU'}"
     head = {"title": title, "machine": machine, "versions": versions(), "date": time.strftime("%Y-%m-%d")}
-    return {**head, **{k: v for k, v in found.items() if k in ("date",)}, "stages": found["stages"]}
+    return {**head, **{k: v for k, v in found.items() if k in ("date", "going")}, "stages": found["stages"]}
 
 
 def _finish(out_dir: Path) -> None:

@@ -23,8 +23,9 @@ from litgpt.__main__ import main as stock_main
 
 from litgpt_zh import checkpoints, runlog
 from litgpt_zh.__main__ import main as litgpt_zh_main
-from litgpt_zh.journey import STEPS, needs_of
-from litgpt_zh.stage import MANIFEST, Manifest
+from litgpt_zh.journey import STEPS, Step, needs_of
+from litgpt_zh.journey import walk as walk_steps
+from litgpt_zh.stage import MANIFEST, Manifest, UserError
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(file.stem for file in (ROOT / "recipes").glob("*.yaml"))
@@ -82,6 +83,35 @@ def test_a_second_call_does_nothing(walk: Walk) -> None:
     assert done.returncode == 0 and done.stdout.count("已完成") == len(STAGES)
     after = {p: p.stat().st_mtime_ns for p in before}
     assert {p.name for p in before if before[p] != after[p]} <= {f"{name}.yaml" for name in STAGES}
+
+
+def test_the_time_of_stopped_calls_counts_and_that_of_idle_ones_does_not(tmp_path: Path) -> None:
+    recipe, out = tmp_path / "corpus.yaml", tmp_path / "made"
+    recipe.write_text(f"out_dir: {out}\n")
+
+    def stopped(*_) -> int:
+        half = tmp_path / "made.partial" / "half"
+        half.parent.mkdir()
+        half.write_text("")
+        os.utime(half, (time.time() + 100, time.time() + 100))  # as if it had worked for 100 seconds
+        return 1
+
+    def finished(*_) -> int:
+        out.mkdir()
+        (out / MANIFEST).write_text("{}")
+        return 0
+
+    def seconds(call) -> float:
+        walk_steps((Step("corpus", "corpus"),), tmp_path, tmp_path / "run", title="", call=call)
+        record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+        assert "going" not in record
+        return record["stages"][0]["seconds"]
+
+    with pytest.raises(UserError, match="The same command goes on"):
+        seconds(stopped)
+    assert 99 < (found := seconds(finished)) < 130
+    recipe.write_text(recipe.read_text() + "# said otherwise: the stage is asked again, and has nothing to do\n")
+    assert seconds(lambda *_: 0) == found
 
 
 @pytest.mark.slow

@@ -12,13 +12,21 @@ import torch.nn.functional as F
 from litgpt_zh.instruct.dataset import IGNORE
 from litgpt_zh.sampling import unwrap
 
+ROWS = 64
+"""The head sees a multiple of so many rows: a CPU keeps a kernel for every number that it met, gigabytes in a long run."""
+
 
 @contextlib.contextmanager
 def head_only_at(model: Any, mask: torch.Tensor) -> Iterator[None]:
-    """While it lasts, ``model(ids)`` gives logits (N, V) of the N positions in ``mask`` (B, T), row by row."""
+    """While it lasts, ``model(ids)`` gives logits (N, V) of the N positions in ``mask`` (B, T), row by row.
+
+    More rows follow up to a multiple of ``ROWS``, of no meaning.
+    """
+    places = mask.flatten().nonzero().squeeze(1)
+    places = F.pad(places, (0, -len(places) % ROWS))
 
     def pick(_: Any, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        return inputs[0][mask]  # (B, T, C) -> (N, C)
+        return inputs[0].flatten(0, 1)[places]  # (B, T, C) -> (N, C)
 
     handle = unwrap(model).lm_head.register_forward_pre_hook(pick)
     try:
@@ -41,5 +49,6 @@ def token_nll(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> tupl
     targets = labels[:, 1:]
     mask = targets != IGNORE
     with head_only_at(model, mask):
-        logits = model(input_ids[:, :-1])  # (N, V)
-    return F.cross_entropy(logits.float(), targets[mask], reduction="none"), mask
+        logits = model(input_ids[:, :-1])
+    learnt = targets[mask]  # (N,)
+    return F.cross_entropy(logits[: len(learnt)].float(), learnt, reduction="none"), mask

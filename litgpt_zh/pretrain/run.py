@@ -46,7 +46,7 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
             return
         _choose_start(arguments)
         started = time.perf_counter()
-        loss = loss_for(data, arguments["tokenizer"], fabric.device)
+        loss = loss_for(data, arguments["tokenizer"])
         watch = Watch(data, arguments, loss)
         parts = swapped(
             module,
@@ -60,8 +60,10 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
             find_resume_path=checkpoints.find_resume_path,
         )
         kernel = attention.fastest(fabric, config.block_size)
+        # logits as the model computed them: the loss makes them float32, in the same pass as everything else
+        as_computed = swapped(fabric.strategy.precision, convert_output=lambda logits: logits)
         watched = runlog.diverging(out_dir, ranks.is_first(fabric))
-        with disk_errors(out_dir), parts, kernel, reproducible(fabric.device), watched:
+        with disk_errors(out_dir), parts, kernel, as_computed, reproducible(fabric.device), watched:
             main(**arguments)
         counts = {"steps": watch.state["step_count"], "micro_batches": watch.state["iter_num"]} | watch.counts()
         if ranks.is_first(fabric):
@@ -109,12 +111,18 @@ def validate(
     return (sums[0] / sums[1]).float()
 
 
-def loss_for(data: Pretraining, tokenizer: Any, device: torch.device) -> Callable[..., torch.Tensor]:
-    """The loss for this data and device; compiled on a GPU, eager on a CPU."""
+def loss_for(data: Pretraining, tokenizer: Any) -> Callable[..., torch.Tensor]:
+    """The loss for this data and device; compiled where the model is."""
     user, assistant = (tokenizer.processor.token_to_id(piece) for piece in (prompts.USER, prompts.ASSISTANT))
     masked = data.mask_requests and None not in (user, assistant)
-    loss = loss_without_requests(user, assistant) if masked else cross_entropy
-    return torch.compile(loss) if device.type == "cuda" else loss
+    plain = loss_without_requests(user, assistant) if masked else cross_entropy
+    compiled = torch.compile(plain)
+
+    def loss(logits: torch.Tensor, targets: torch.Tensor, **options: Any) -> torch.Tensor:
+        """On the meta device, where litgpt counts operations in a dispatch mode, torch would give up compiling it for good."""
+        return (plain if targets.is_meta else compiled)(logits, targets, **options)
+
+    return loss
 
 
 def _check(arguments: dict[str, Any]) -> None:
