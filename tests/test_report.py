@@ -141,6 +141,8 @@ def fake_run(folder: Path) -> Path:
         {
             "round": n, "pairs": 1500 // n, "before": 0.74, "after": after, "gain": _rate(0.05, 0.01, 0.09),
             "nll_rise": 0.0123, "accepted": not reasons, "reasons": reasons,
+            "repetition_4": {"after": 0.04 if reasons else 0.03, "sft": 0.03, "bound": 0.035},
+            "finished": {"after": 1.0, "sft": 1.0, "bound": 0.99}, "characters": {"after": 120.0, "sft": 120.0, "bound": 0.15},
         }
         for n, after, reasons in ((1, 0.85, []), (2, 0.86, ["repetition 0.0400 (at most 0.0350)"]))
     ]  # fmt: skip
@@ -203,7 +205,7 @@ def test_whole_page(tmp_path, capsys):
         "85.0%",
         "74.0% → 85.0%",
         "+0.0123",
-        "repetition 0.0400 (at most 0.0350)",
+        "没有通过：四字重复 0.0400（至多 0.0350）",
         "1.2%",
         "98.5%",
         "30 分 04 秒",
@@ -230,6 +232,7 @@ def test_english(tmp_path, monkeypatch):
     run = fake_run(tmp_path / "run")
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     page = report(run).read_text("utf-8")
+    assert "refused: repetition 0.0400 (at most 0.0350)" in page
     assert "Score card" in page and "30 min 04 s" in page and 'lang="en"' in page and "成绩单" not in page
 
 

@@ -150,6 +150,15 @@ def objections(result: Mapping[str, Any], gate: Gate) -> Iterator[tuple[str, str
         )
 
 
+def verdict(result: Mapping[str, Any], gate: Gate) -> tuple[str, str]:
+    """What became of a round, in Chinese and in English."""
+    early = ("（训练被守卫停下）", " (training stopped by its guard)") if "stopped" in result else ("", "")
+    if result["accepted"]:
+        return "通过" + early[0], "accepted" + early[1]
+    chinese, english = zip(*objections(result, gate), strict=True)
+    return "没有通过：" + "；".join(chinese) + early[0], "refused: " + "; ".join(english) + early[1]
+
+
 def met(card: Mapping[str, Any]) -> np.ndarray:
     """Which requests are met in full, as far as rules can tell: float64 (N,), 0 or 1."""
     return np.array([all(value is not False for value in s["met"].values()) for s in card["samples"]], dtype=float)

@@ -19,7 +19,7 @@ from litgpt_zh import recipes
 from litgpt_zh.evaluate.wording import FIGURES
 from litgpt_zh.journey import Step, walk
 from litgpt_zh.language import say
-from litgpt_zh.preference.gate import Gate, judge, objections
+from litgpt_zh.preference.gate import Gate, judge, verdict
 from litgpt_zh.stage import MANIFEST, Manifest, UserError, discard, exclusive, is_made, write_text
 
 GIVEN = ("checkpoint_dir", "out_dir", "skip", "seed", "overwrite")
@@ -170,8 +170,8 @@ class Run:
                 enough = f"; or let {number - 1} be enough: --rounds {number - 1}" if number > 1 else ""
                 raise UserError(f"round {number}: {error}{enough}") from None
             self.results.append(result)
-            verdict = _verdict(result, self.gate)
-            print(say(f"第 {number} 轮：{verdict}", f"round {number}: {verdict}"), flush=True)
+            told = say(*verdict(result, self.gate))
+            print(say(f"第 {number} 轮：{told}", f"round {number}: {told}"), flush=True)
             if result["accepted"]:
                 self.accepted, before = folder / "train" / "final", folder
             elif self.after_refusal == "stop":
@@ -241,14 +241,6 @@ def _seal(source: Path, final: Path, plan: Manifest, results: list[dict[str, Any
         checkpoints.finish(pending, plan, Config.from_file(source / "model_config.yaml"), counts, seconds)
 
 
-def _verdict(result: dict[str, Any], gate: Gate) -> str:
-    early = say("（训练被守卫停下）", f" (training: {result['stopped']})") if "stopped" in result else ""
-    if result["accepted"]:
-        return say("通过", "accepted") + early
-    against = list(objections(result, gate))
-    return say("没有通过：" + "；".join(c for c, _ in against), "refused: " + "; ".join(e for _, e in against)) + early
-
-
 def table(results: list[dict[str, Any]], gate: Gate) -> str:
     """The rounds, a line each, and what the columns mean."""
     figure = results[0]["figure"]
@@ -263,7 +255,7 @@ def table(results: list[dict[str, Any]], gate: Gate) -> str:
         change = f"{r['before']:.1%} -> {r['after']:.1%}"
         lines.append(
             f"{r['round']:<6} {r['pairs']:>6} {r['yield']:>6.1%}  {change:<17} {gain:<26} {r['nll_rise']:>+8.4f}  "
-            + _verdict(r, gate)
+            + say(*verdict(r, gate))
         )
     chinese, english = FIGURES[figure]
     lines.append(

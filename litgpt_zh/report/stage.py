@@ -10,6 +10,7 @@ from typing import Any
 from litgpt_zh.evaluate.page import highlighted
 from litgpt_zh.language import Language, language
 from litgpt_zh.pages import templates
+from litgpt_zh.preference.gate import Gate, verdict
 from litgpt_zh.report import funnel
 from litgpt_zh.report.cleaning import cleaning, named
 from litgpt_zh.report.recorded import Run, Stage, Training, read_run
@@ -71,7 +72,7 @@ def render(run: Run, choice: str = "auto") -> str:
         rates=_rates(_cards(run.score)),
         cards=[card.get("name") or say["model"] for card in _cards(run.score)],
         figures=_figures(_cards(run.score), say),
-        rounds=_rounds(run),
+        rounds=_rounds(run, chosen),
         samples=_samples(_cards(run.score)),
         settings=[(s.name, _pretty(s.settings)) for s in run.stages if s.settings],
         versions=_versions(run),
@@ -258,16 +259,20 @@ def _rates(cards: list[dict[str, Any]]) -> list[tuple[str, dict[str, float]]]:
     return [(key, figures[key]) for key in ("words_all", "words_all_shuffled", "finished") if key in figures]
 
 
-def _rounds(run: Run) -> list[dict[str, Any]]:
+def _rounds(run: Run, chosen: str) -> list[dict[str, Any]]:
     """What the gate said of each round of preference optimisation."""
     online = run.stage("online")
+    if online is None:
+        return []
+    asked = online.settings.get("gate")
+    gate = Gate(**asked) if isinstance(asked, dict) else Gate()
     return [
         {
             "round": r["round"], "pairs": number(r["pairs"]), "change": f"{r['before']:.1%} → {r['after']:.1%}",
             "gain": f"{r['gain']['low']:+.1%} – {r['gain']['high']:+.1%}", "nll_rise": f"{r['nll_rise']:+.4f}",
-            "accepted": r["accepted"], "reasons": "; ".join(r["reasons"]),
+            "accepted": r["accepted"], "verdict": verdict(r, gate)[0 if chosen == "zh" else 1],
         }
-        for r in (online.counts.get("rounds") or [] if online else [])
+        for r in online.counts.get("rounds") or []
     ]  # fmt: skip
 
 
