@@ -83,7 +83,7 @@ SCALES = {
 }  # fmt: skip
 
 SCALES["cpu-bf16"] = replace(
-    SCALES["cpu"], name="cpu-bf16", precision="bf16-mixed", stories=64_000, sft_records=60_000,
+    SCALES["cpu"], name="cpu-bf16", precision="bf16-mixed", stories=60_000, sft_records=56_000,
     pretrain_optimizer=_muon(0.02, bfloat16=True), sft_optimizer=_muon(0.014, bfloat16=True),
 )  # fmt: skip
 """The same minutes on a processor with bfloat16 instructions: half as many tokens again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from litgpt.config import Config
 from torchmetrics.aggregation import RunningMean
 
 from litgpt_zh import aside, attention, checkpoints, configs, prompts, ranks, runlog, schedule, throughput
-from litgpt_zh.compiling import reproducible, why_not
+from litgpt_zh.compiling import eager, reproducible, why_not
 from litgpt_zh.language import say
 from litgpt_zh.loops import swapped
 from litgpt_zh.preflight import preflight
@@ -286,7 +287,9 @@ class Watch:
         self, fabric: Any, model: Any, val_dataloader: Any, max_iters: int, verbose: bool = True
     ) -> torch.Tensor:
         """Takes the place of litgpt's function of that name; see ``validate`` below."""
-        with self.meter.paused():
+        # a CPU takes longer to compile the model once more, for evaluation, than it saves
+        compiled = eager() if fabric.device.type == "cpu" else contextlib.nullcontext()
+        with self.meter.paused(), compiled:
             loss = validate(self.loss, fabric, model, val_dataloader, max_iters, verbose)
             if self.data.keep_best and verbose:  # without it, litgpt only tries two batches
                 self.validated = self.state["step_count"]
