@@ -1,7 +1,7 @@
 """The bars of tokenisation and packing: close to the tokenizer's ceiling, linear in cores, flat memory, whole stories.
 
     python benchmarks/data_tokens.py           # 200 MB of text, a million lines for the bad one; some minutes on 2 cores
-    python benchmarks/data_tokens.py --quick   # 32 MB, for speed twelve times over; the same figures, about a minute
+    python benchmarks/data_tokens.py --quick   # 32 MB, for speed six times over; the same figures, about a minute
 
 Documents are sentences of the built-in world, drawn at random, with lognormal lengths of about 250 tokens on average as in
 the real data set; no two are alike. Every side reads the same file in a process of its own, in turn, and the best of the
@@ -185,10 +185,10 @@ def speeds(home: Path, folder: Path, longer: Path, most: int, rounds: int) -> No
             best[name] = max(best[name], measured(name.split(" 1")[0], folder, out, most, workers))
     print("MB/s of text: " + ", ".join(f"{name} {value:.1f}" for name, value in best.items()), flush=True)
     ratio, share = best["ours"] / best["per line"], best["ours"] / number / best["ceiling"]
-    for n in range(rounds if longer != folder else 0):
-        for name, workers in (("long 1", 1), ("long", number)):
-            best[name] = max(best.get(name, 0.0), measured("ours", longer, home / f"{name}-{n}", workers=workers))
-    alone, every = best.get("long 1", best["ours 1"]), best.get("long", best["ours"])
+    alone, every = (
+        max(measured("ours", longer, home / f"long-{workers}-{n}", workers=workers) for n in range(rounds))
+        for workers in (1, number)
+    )
     linear, machine = every / alone / number, together / best["ceiling"] / number
     least = min(0.85, 0.95 * machine)  # two threads of one core are not two cores
     figure(f"speed_over_litgpt_per_line_{number}_cores", ratio, ">= 4", ratio >= 4 or number < 2, ".2f")
@@ -370,8 +370,8 @@ def main() -> None:
             corpus(home / "large", size, pool),
             corpus(home / "small", size // (2 if arguments.quick else 4), pool),
         )
-        wide = again(home / "wide", large, 12) if arguments.quick else large
-        longer = wide if arguments.quick else again(home / "long", large, 3)
+        wide = again(home / "wide", large, 6) if arguments.quick else large
+        longer = again(home / "long", large, 18 if arguments.quick else 3)
         speeds(home, wide, longer, min(size, 6_000_000 if arguments.quick else 30_000_000), rounds)
         one_thread("built_in_text", texts(large, 6_000_000)[0])
         if classical := poems(20_000):

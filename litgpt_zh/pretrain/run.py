@@ -113,7 +113,7 @@ def validate(
 
 
 def loss_for(data: Pretraining, tokenizer: Any) -> Callable[..., torch.Tensor]:
-    """The loss for this data and device; compiled where the model is."""
+    """The loss for this data, compiled as the model is."""
     user, assistant = (tokenizer.processor.token_to_id(piece) for piece in (prompts.USER, prompts.ASSISTANT))
     masked = data.mask_requests and None not in (user, assistant)
     plain = loss_without_requests(user, assistant) if masked else cross_entropy

@@ -264,8 +264,7 @@ def _rounds(run: Run, chosen: str) -> list[dict[str, Any]]:
     online = run.stage("online")
     if online is None:
         return []
-    asked = online.settings.get("gate")
-    gate = Gate(**asked) if isinstance(asked, dict) else Gate()
+    gate = Gate(**online.settings.get("gate", {}))
     return [
         {
             "round": r["round"], "pairs": number(r["pairs"]), "change": f"{r['before']:.1%} → {r['after']:.1%}",
