@@ -8,7 +8,9 @@ import pytest
 import torch
 from tiny_checkpoint import LETTERS, tiny_model, tiny_tokenizer
 
+from litgpt_zh.generate import cache
 from litgpt_zh.generate import engine as engine_module
+from litgpt_zh.generate import rows as rows_module
 from litgpt_zh.generate.batch import generate
 from litgpt_zh.generate.engine import Engine
 from litgpt_zh.generate.memory import free_bytes, rows_that_fit
@@ -134,6 +136,22 @@ def test_logits_do_not_depend_on_the_batch(model):
         for a, b in zip(one, other, strict=True):
             assert a.ids == b.ids
             assert torch.allclose(torch.tensor(a.logprobs), torch.tensor(b.logprobs), atol=1e-5)
+
+
+@pytest.mark.parametrize("piece", [5, 32, 1000])  # many; the usual; one, as on a GPU
+def test_short_and_long_rows_between_each_other(model, monkeypatch, piece):
+    monkeypatch.setattr(cache, "PIECE", piece)
+    monkeypatch.setattr(rows_module, "TOGETHER", 2)
+    lengths = [3, 4, 40, 41, 5, 6, 33, 7, 64]  # of neighbours by two only some reach the later pieces
+    requests = [Request(prompt_of(n, 2) * length, 12, logprobs=True) for n, length in enumerate(lengths)]
+    with Engine(model, batch_size=len(requests)) as engine:
+        together = answers_of(engine, *requests)
+    for request, (answer,) in zip(requests, together, strict=True):
+        ids = torch.tensor([[*request.prompt, *answer.ids]])
+        with torch.inference_mode():
+            whole = model(ids).log_softmax(-1)[0, len(request.prompt) - 1 : -1]
+        assert whole.argmax(-1).tolist() == answer.ids
+        assert torch.allclose(torch.tensor(answer.logprobs), whole.max(-1).values, atol=1e-5)
 
 
 def test_samples_of_one_prompt_read_it_once(model):

@@ -14,32 +14,29 @@ from litgpt.model import GPT, KVCache, do_softcapping
 
 from litgpt_zh.stage import UserError
 
-
-@dataclass
-class Part:
-    """Neighbouring rows of a step: they read the first ``end`` positions, but for those that ``bias`` hides."""
-
-    rows: slice
-    end: int
-    bias: torch.Tensor
-    """(rows, 1, 1, end), 0 or -inf"""
+PIECE = 32
+"""Positions that a CPU reads at a time: memory without gaps comes twice as fast, and a short row costs what it holds."""
 
 
 @dataclass
 class View:
     """What the next forward pass does to the caches; the layers share one.
 
-    A prefill writes rows ``first ..`` from position 0. A step writes one position a row, at ``place``, and reads ``parts``.
+    A prefill writes rows ``first ..`` from position 0. A step writes one position a row, at ``place``, and reads ``reads``.
     """
 
     first: int = 0
     place: torch.Tensor | None = None
-    """(B * groups,) lines of the caches seen as (rows * groups * length, head size); None: a prefill"""
-    parts: Sequence[Part] = ()
+    """(B * groups,) lines of the caches seen as (pieces * rows * groups * piece, head size); None: a prefill"""
+    reads: Sequence[tuple[int, slice]] = ()
+    """pieces, and the lines (rows * groups) that reach them"""
+    bias: torch.Tensor | None = None
+    """(pieces, B, 1, 1, width), 0 or -inf: the positions each row has, of the first ``width`` of a piece"""
 
 
 class RowCache(KVCache):
-    """litgpt's cache with one write for all rows instead of one a row.
+    """litgpt's cache, (pieces, rows, groups, piece, head size): one write for all rows instead of one a row, and the
+    positions in pieces, so that what rows of one length read has no gaps.
 
     It hands back what it is given: litgpt's attention then works on the new positions alone, which is all a prefill needs;
     a step reads the cache itself, in ``_attention``.
@@ -53,19 +50,21 @@ class RowCache(KVCache):
         """Write ``k, v`` (B, groups, T, head_size); returns them."""
         if self.k.dtype != k.dtype:  # autocast
             self.k, self.v = self.k.to(k.dtype), self.v.to(v.dtype)
-        if self.view.place is None:
-            rows = slice(self.view.first, self.view.first + k.size(0))
-            self.k[rows, :, : k.size(2)] = k
-            self.v[rows, :, : k.size(2)] = v
-        else:
-            for cache, new in ((self.k, k), (self.v, v)):
+        for cache, new in ((self.k, k), (self.v, v)):
+            if self.view.place is None:
+                rows = slice(self.view.first, self.view.first + k.size(0))
+                for piece, part in enumerate(new.split(cache.size(3), dim=2)):
+                    cache[piece, rows, :, : part.size(2)] = part
+            else:
                 cache.view(-1, cache.size(-1)).index_copy_(0, self.view.place, new.reshape(-1, new.size(-1)))
         return k, v
 
     def copy_rows(self, source: torch.Tensor, target: torch.Tensor, length: int) -> None:
         """Copy the first ``length`` positions of rows over other rows."""
-        self.k[target, :, :length] = self.k[source, :, :length]
-        self.v[target, :, :length] = self.v[source, :, :length]
+        size = self.k.size(3)
+        pieces, width = slice(0, -(-length // size)), min(length, size)
+        for cache in (self.k, self.v):
+            cache[pieces, target, :, :width] = cache[pieces, source, :, :width]
 
 
 def _attention(
@@ -79,23 +78,41 @@ def _attention(
     cache: RowCache = layer.kv_cache
     if cache.view.place is None:
         return type(layer).scaled_dot_product_attention(layer, q, k, v, None)
-    y = [_over(layer, cache, part, q[part.rows]) for part in cache.view.parts]
-    return (y[0] if len(y) == 1 else torch.cat(y)).reshape(q.size(0), 1, layer.config.n_head, -1)
-
-
-def _over(layer: Any, cache: RowCache, part: Part, q: torch.Tensor) -> torch.Tensor:
-    """(rows, heads, 1, size) -> (rows, groups, heads a group, size)."""
-    config = layer.config
-    keys, values = cache.k[part.rows, :, : part.end], cache.v[part.rows, :, : part.end]
-    q = q.reshape(q.size(0), keys.size(1), -1, q.size(-1))
+    config, bias = layer.config, cache.view.bias
+    assert bias is not None
     scale = (config.attention_scores_scalar or config.head_size) ** -0.5 * layer.mscale * layer.mscale
+    queries = q.reshape(q.size(0), cache.k.size(2), -1, q.size(-1))  # (B, groups, heads a group, size)
     if q.is_cuda and config.attention_logit_softcapping is None:
-        return F.scaled_dot_product_attention(q, keys, values, attn_mask=part.bias.to(q.dtype), scale=scale)
-    # on a CPU a tenth faster than the fused kernel, which is made for many queries
-    scores = (q * scale) @ keys.mT  # (rows, groups, heads a group, end)
-    if config.attention_logit_softcapping is not None:
-        scores = do_softcapping(scores, config.attention_logit_softcapping)
-    return scores.float().add_(part.bias).softmax(dim=-1).to(values.dtype) @ values
+        keys, values = (x[0, : q.size(0), :, : bias.size(-1)] for x in (cache.k, cache.v))
+        y = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias[0].to(q.dtype), scale=scale)
+    else:
+        y = _in_pieces(queries, cache, bias.to(q.dtype), scale, config.attention_logit_softcapping)
+    return y.reshape(q.size(0), 1, config.n_head, -1)
+
+
+def _in_pieces(q: torch.Tensor, cache: RowCache, bias: torch.Tensor, scale: float, cap: float | None) -> torch.Tensor:
+    """Attention of one query a row, piece by piece; on a CPU faster than the fused kernel, which is made for many queries.
+
+    Args:
+        q: (B, groups, heads a group, size).
+        cap: litgpt's ``attention_logit_softcapping``.
+
+    Returns:
+        (B * groups, heads a group, size).
+    """
+    pieces, width = bias.size(0), bias.size(-1)
+    lines, keys, values = q.flatten(0, 1), cache.k.flatten(1, 2), cache.v.flatten(1, 2)
+    start = bias if cap is None else torch.zeros_like(bias)
+    scores = start.expand(pieces, *q.shape[:3], width).clone(memory_format=torch.contiguous_format).flatten(1, 2)
+    for piece, some in cache.view.reads:
+        scores[piece, some].baddbmm_(lines[some], keys[piece, some, :width].mT, alpha=scale)
+    if cap is not None:
+        scores = do_softcapping(scores, cap) + bias.expand(pieces, *q.shape[:2], 1, width).flatten(1, 2)
+    mass = scores.permute(1, 2, 0, 3).flatten(2).softmax(dim=-1, dtype=torch.float32).to(values.dtype)
+    y = torch.zeros_like(lines)
+    for piece, some in cache.view.reads:
+        y[some].baddbmm_(mass[some, :, piece * width : (piece + 1) * width], values[piece, some, :width])
+    return y
 
 
 def row_bytes(model: GPT, length: int) -> int:
@@ -103,7 +120,11 @@ def row_bytes(model: GPT, length: int) -> int:
     config = model.config
     keys = model.rope_cache_length() + config.head_size - config.rope_n_elem
     width = config.n_query_groups * (keys + config.head_size)
-    return config.n_layer * width * length * model.lm_head.weight.element_size()
+    return config.n_layer * width * _padded(length) * model.lm_head.weight.element_size()
+
+
+def _padded(length: int) -> int:
+    return -(-length // PIECE) * PIECE
 
 
 @contextlib.contextmanager
@@ -121,7 +142,8 @@ def kv_caches(model: GPT, rows: int, length: int) -> Iterator[tuple[list[RowCach
         raise RuntimeError("another engine has this model open; close it first, or load the model a second time")
     before = [layer.kv_cache for layer in layers], model.mask_cache, model.training
     weight = model.lm_head.weight
-    heads = (rows, config.n_query_groups, length)
+    piece = PIECE if weight.device.type == "cpu" else length  # a GPU waits for the next launch, not for the memory
+    heads = (-(-length // piece), rows, config.n_query_groups, piece)
     keys = (*heads, model.rope_cache_length() + config.head_size - config.rope_n_elem)
     caches = [RowCache(keys, (*heads, config.head_size), weight.device, weight.dtype) for _ in layers]
     try:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 import numpy as np
 import torch
 from litgpt.model import GPT
 
-from litgpt_zh.generate.cache import Part, kv_caches
+from litgpt_zh.generate.cache import kv_caches
 from litgpt_zh.generate.pick import Groups, grouped, pick_each, uniforms
 from litgpt_zh.generate.request import Request
 from litgpt_zh.generate.text import Reader
 
 TOGETHER = 16
-"""Neighbouring rows that read as far as the longest of them, on a CPU."""
+"""Neighbouring rows that read as far as the longest of them."""
+STEP = 64
+"""A GPU, which has one piece, reads it up to a multiple of so many positions."""
 
 
 @dataclass(eq=False)
@@ -53,17 +54,15 @@ class Rows:
     def __init__(self, model: GPT, rows: int, length: int) -> None:
         self._model, self.rows, self.length = model, rows, length
         device = model.lm_head.weight.device
-        groups = model.config.n_query_groups
-        self._lines = torch.arange(rows * groups, device=device).view(rows, groups) * length  # in the caches
         self._span = torch.arange(length, device=device)
-        # a CPU waits for the memory: it reads short rows apart from long ones; a GPU waits for the next launch
-        self._step, self._together = (64, rows) if device.type == "cuda" else (16, TOGETHER)
         self._token = torch.zeros(rows, dtype=torch.int64, device=device)
         self._pos = torch.zeros(rows, dtype=torch.int64, device=device)  # where `token` stands
         self._drawn = torch.zeros(rows, dtype=torch.int64, device=device)  # random numbers used
         self._numbers = torch.zeros(rows, length, device=device)
         self._open = contextlib.ExitStack()  # opened when nothing more can fail: the model must come back
         self._caches, self._view = self._open.enter_context(kv_caches(model, rows, length))
+        self._piece, groups = self._caches[0].k.size(3), model.config.n_query_groups
+        self._lines = torch.arange(rows * groups, device=device).view(rows, groups) * self._piece  # in the caches
         self._groups: Groups | None = None
         self._gone: set[int] = set()  # leaving
         self.jobs: list[Job] = []
@@ -106,9 +105,8 @@ class Rows:
     def step(self) -> range:
         """Draw one more token for every row; returns the rows, all of them."""
         count = self.size
-        pos, view = self._pos[:count], self._view
-        view.place = (self._lines[:count] + pos[:, None]).view(-1)
-        view.parts = self._parts(count)
+        pos = self._pos[:count]
+        self._look(count)
         logits = self._model(self._token[:count, None], pos[:, None])[:, 0]  # (B, V)
         if self._groups is None:
             self._groups = grouped([job.request.settings() for job in self.jobs], pos.device)
@@ -116,20 +114,23 @@ class Rows:
         self._choose(slice(0, count), logits, self._groups)
         return range(count)
 
-    def _parts(self, count: int) -> list[Part]:
-        """Neighbouring rows read as far as the longest of them."""
-        most = [
-            int(self.at[start : min(start + self._together, count)].max()) for start in range(0, count, self._together)
-        ]
-        ends = [min(-(-(at + 1) // self._step) * self._step, self.length) for at in most]
-        parts = []
-        for end, chunks in groupby(range(len(ends)), key=ends.__getitem__):
-            numbers = list(chunks)
-            rows = slice(numbers[0] * self._together, min((numbers[-1] + 1) * self._together, count))
-            hidden = self._span[:end] > self._pos[rows, None]  # (rows, end)
-            bias = torch.zeros(hidden.shape, device=hidden.device).masked_fill_(hidden, float("-inf"))
-            parts.append(Part(rows, end, bias[:, None, None]))
-        return parts
+    def _look(self, count: int) -> None:
+        """What the next step writes and reads: of each piece the rows that reach it, or have a neighbour that does."""
+        pos, size, groups = self._pos[:count], self._piece, self._lines.size(1)
+        place = self._lines[:count] + (pos // size * self._lines.numel() * size + pos % size)[:, None]
+        reach = np.maximum.reduceat(self.at[:count], np.arange(0, count, TOGETHER)) // size
+        reads = []
+        for piece in range(int(reach.max()) + 1):
+            edges = np.flatnonzero(np.diff(reach >= piece, prepend=False, append=False)) * TOGETHER
+            reads += [
+                (piece, slice(low * groups, min(high, count) * groups)) for low, high in edges.reshape(-1, 2).tolist()
+            ]
+        pieces, width = int(reach.max()) + 1, min(size, -(-(int(self.at[:count].max()) + 1) // STEP) * STEP)
+        hidden = torch.arange(pieces * width, device=pos.device) > pos[:, None]  # (count, pieces * width)
+        bias = torch.zeros(hidden.shape, device=pos.device).masked_fill_(hidden, float("-inf"))
+        bias = bias.view(count, pieces, 1, 1, width).transpose(0, 1)
+        view = self._view
+        view.place, view.reads, view.bias = place.view(-1), reads, bias
 
     def leave(self, gone: Sequence[int]) -> None:
         """Free rows: the last of those that stay take the places that are left below them."""
