@@ -65,8 +65,8 @@ def pick(
 
 def most_probable(logits: torch.Tensor) -> torch.Tensor:
     """The first of the largest entries of each row, int64; NumPy finds it ten times as fast as torch on a CPU."""
-    if logits.device.type == "cpu" and logits.dtype == torch.float32 and not logits.requires_grad:
-        return torch.from_numpy(logits.numpy().argmax(axis=-1))
+    if logits.device.type == "cpu":
+        return torch.from_numpy(logits.detach().float().numpy().argmax(axis=-1))
     return logits.argmax(dim=-1)
 
 
