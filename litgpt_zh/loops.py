@@ -14,7 +14,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from types import ModuleType
 from typing import Any, NoReturn
@@ -116,6 +116,18 @@ def _moved(what: str) -> NoReturn:
     )
 
 
+def _require_read(optimizer: Any) -> None:
+    """Refuse what litgpt would pass over: ``--optimizer.init_args.NAME`` of a NAME that the recipe has not lands beside
+    ``init_args``."""
+    beside = set(optimizer) - {"class_path", "init_args"} if isinstance(optimizer, Mapping) else set()
+    if beside:
+        name = min(beside)
+        raise UserError(
+            f"optimizer.{name} would not be read; write `{name}: ...` under optimizer.init_args in the recipe"
+            " (on the command line only what stands there already can be changed)"
+        )
+
+
 def _dispatching(module: ModuleType) -> Callable[..., Any]:
     original = module.main
 
@@ -126,6 +138,7 @@ def _dispatching(module: ModuleType) -> Callable[..., Any]:
         train_with = getattr(call.arguments["data"], "train_with", None)
         if train_with is None:
             return original(*args, **kwargs)
+        _require_read(call.arguments.get("optimizer"))
         return train_with(module, original, dict(call.arguments))
 
     main._litgpt_zh = True  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -114,6 +114,16 @@ def test_data_with_train_with_gets_the_call() -> None:
     wrapped = loops._dispatching(module)
     arguments = dict.fromkeys(loops.SEAM[loops.PRETRAIN]["main"].split())
     assert wrapped(**{**arguments, "data": Ours(), "seed": 7}) == (loops.PRETRAIN, module.main, 7)
+
+
+def test_a_setting_of_the_optimizer_that_would_not_be_read_is_refused() -> None:
+    module = stand_in(main=lambda data, optimizer: "trained")
+    data = SimpleNamespace(train_with=lambda module, original, call: original(**call))
+    main = loops._dispatching(module)
+    given = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.1}}
+    assert main(data=data, optimizer=given) == main(data=data, optimizer="AdamW") == "trained"
+    with pytest.raises(UserError, match=r"optimizer\.weight_decay would not be read.*under optimizer\.init_args"):
+        main(data=data, optimizer={**given, "weight_decay": "0.1"})
 
 
 def test_swapped_parts_are_put_back_after_an_error() -> None:
