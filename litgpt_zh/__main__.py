@@ -69,8 +69,10 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         sys.exit(f"litgpt-zh: {error}")
     except KeyboardInterrupt:
-        from litgpt_zh.language import say
+        from litgpt_zh.language import INNER, say
 
+        if os.environ.get(INNER):
+            sys.exit(130)
         told = say("停了；同一行命令会从停下的地方接着走", "stopped; the same command goes on where it was")
         sys.exit(f"\nlitgpt-zh: {told}")
     except BrokenPipeError:

@@ -24,7 +24,7 @@ import yaml
 
 from litgpt_zh import scales
 from litgpt_zh.evaluate.wording import FIGURES
-from litgpt_zh.language import say
+from litgpt_zh.language import INNER, say
 from litgpt_zh.shipped import lay
 from litgpt_zh.stage import MANIFEST, PARTIAL, UserError, disk_errors, exclusive, fingerprint, versions, write_text
 
@@ -302,7 +302,7 @@ def _gpu() -> str | None:
 
 def _environment() -> dict[str, str]:
     quiet = {"JSONARGPARSE_DEPRECATION_WARNINGS": "off"}  # litgpt's own calls, nothing a user can mend
-    return {**os.environ, **quiet, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**os.environ, **quiet, INNER: "1", "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
 def _needs(recipes: Path, steps: tuple[Step, ...]) -> str:

@@ -8,6 +8,8 @@ from typing import Literal
 from litgpt_zh.stage import UserError
 
 Language = Literal["auto", "zh", "en"]
+INNER = "LITGPT_ZH_INNER"
+"""Set in the environment of a command that another of ours has started: at Ctrl-C only the outer one speaks."""
 
 
 def language(choice: str = "auto") -> Literal["zh", "en"]:

@@ -19,7 +19,7 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any, NoReturn
 
-from litgpt_zh.language import say
+from litgpt_zh.language import INNER, say
 from litgpt_zh.ranks import Replicated
 from litgpt_zh.stage import UserError
 
@@ -164,6 +164,8 @@ def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> No
     if ours or (issubclass(kind, FileNotFoundError) and str(error).startswith("checkpoint_dir")):
         print(f"litgpt-zh: {error}", file=sys.stderr)
     elif issubclass(kind, KeyboardInterrupt):
+        if os.environ.get(INNER):
+            return
         told = say(
             "停了；有 resume: auto，同一行命令从最后一个检查点接着走",
             "stopped; with resume: auto the same command goes on from its last checkpoint",

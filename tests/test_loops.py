@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from litgpt_zh import configs, loops
+from litgpt_zh.language import INNER
 from litgpt_zh.stage import UserError
 
 
@@ -164,10 +165,13 @@ def test_a_misspelt_model_name_gets_suggestions() -> None:
 
 
 @pytest.mark.usefixtures("english")
-def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture) -> None:
-    try:
-        raise KeyboardInterrupt
-    except KeyboardInterrupt as error:
-        loops._one_line(KeyboardInterrupt, error, error.__traceback__)
-    told = capsys.readouterr().err
-    assert "stopped" in told and "Traceback" not in told
+def test_ctrl_c_is_one_line_of_the_outer_command(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(inner: str) -> str:
+        monkeypatch.setenv(INNER, inner)
+        loops._one_line(KeyboardInterrupt, KeyboardInterrupt(), None)
+        return capsys.readouterr().err
+
+    assert "stopped" in told("") and "Traceback" not in told("")
+    assert told("1") == ""
