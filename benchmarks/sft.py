@@ -1,6 +1,6 @@
 """The bars of supervised finetuning: little padding, and the same records faster than stock litgpt's finetune_full.
 
-    python benchmarks/sft.py            # about 8 minutes on 2 cores
+    python benchmarks/sft.py            # about 3 minutes on 2 cores
     python benchmarks/sft.py --quick    # fewer records and rounds: within a minute on 2 cores
 
 Both sides tune the same 2M model on the same story records (request and story; stock reads them as Alpaca json with our prompt
