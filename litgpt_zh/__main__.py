@@ -158,7 +158,7 @@ def _run_litgpt(arguments: list[str]) -> None:
     if arguments[0] not in stock.PARSER_DATA:
         import difflib
 
-        near = difflib.get_close_matches(arguments[0], [*OURS, *stock.PARSER_DATA], n=3, cutoff=0.4)
+        near = difflib.get_close_matches(arguments[0], {*OURS, *stock.PARSER_DATA}, n=3, cutoff=0.4)
         raise UserError(f"unknown command {arguments[0]!r}; did you mean {', '.join(near) or 'litgpt-zh --help'}?")
     _require_weights_only(arguments)
     arguments = _recipe_first(arguments)

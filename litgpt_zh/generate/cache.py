@@ -15,7 +15,7 @@ from litgpt.model import GPT, KVCache, do_softcapping
 from litgpt_zh.stage import UserError
 
 PIECE = 32
-"""Positions that a CPU reads at a time: memory without gaps comes twice as fast, and a short row costs what it holds."""
+"""Positions that a CPU reads at a time: memory without gaps comes faster, and a short row costs what it holds."""
 
 
 @dataclass
@@ -120,11 +120,8 @@ def row_bytes(model: GPT, length: int) -> int:
     config = model.config
     keys = model.rope_cache_length() + config.head_size - config.rope_n_elem
     width = config.n_query_groups * (keys + config.head_size)
-    return config.n_layer * width * _padded(length) * model.lm_head.weight.element_size()
-
-
-def _padded(length: int) -> int:
-    return -(-length // PIECE) * PIECE
+    padded = -(-length // PIECE) * PIECE
+    return config.n_layer * width * padded * model.lm_head.weight.element_size()
 
 
 @contextlib.contextmanager

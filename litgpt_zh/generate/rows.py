@@ -119,13 +119,13 @@ class Rows:
         pos, size, groups = self._pos[:count], self._piece, self._lines.size(1)
         place = self._lines[:count] + (pos // size * self._lines.numel() * size + pos % size)[:, None]
         reach = np.maximum.reduceat(self.at[:count], np.arange(0, count, TOGETHER)) // size
+        pieces, width = int(reach.max()) + 1, min(size, -(-(int(self.at[:count].max()) + 1) // STEP) * STEP)
         reads = []
-        for piece in range(int(reach.max()) + 1):
+        for piece in range(pieces):
             edges = np.flatnonzero(np.diff(reach >= piece, prepend=False, append=False)) * TOGETHER
             reads += [
                 (piece, slice(low * groups, min(high, count) * groups)) for low, high in edges.reshape(-1, 2).tolist()
             ]
-        pieces, width = int(reach.max()) + 1, min(size, -(-(int(self.at[:count].max()) + 1) // STEP) * STEP)
         hidden = torch.arange(pieces * width, device=pos.device) > pos[:, None]  # (count, pieces * width)
         bias = torch.zeros(hidden.shape, device=pos.device).masked_fill_(hidden, float("-inf"))
         bias = bias.view(count, pieces, 1, 1, width).transpose(0, 1)
