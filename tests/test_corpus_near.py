@@ -129,6 +129,28 @@ def test_in_a_middling_pair_the_changes_are_few_or_in_one_place() -> None:
     assert near.similarity(contents, pairs, near.SURE).tolist() == alike.tolist()  # what is below does not matter
 
 
+def test_so_many_changes_alone_or_in_clauses() -> None:
+    """Of 90 grams 10 single changes break 30: 60 are shared, of 120."""
+    assert near.scattered(60 / 120) == pytest.approx(10 / 90)
+    assert near.scattered(1) == 0
+    text = "".join(content(story).decode() for story in STORIES[:2])[:120]
+
+    def changed(length: int) -> bytes:
+        """12 of the 120 characters, in runs of ``length`` that are evenly apart."""
+        at = [start + n for start in range(5, 120, 10 * length) for n in range(length)]
+        assert len(at) == 12 and len(text) == 120
+        return "".join("〇" if n in at else char for n, char in enumerate(text)).encode()
+
+    contents = [text.encode(), *map(changed, (1, 2, 3))]
+    pairs = np.array([[0, 1], [0, 2], [0, 3]])
+    alike = near.jaccard(contents, pairs)
+    assert (alike < near.SURE).all() and (np.diff(alike) > 0).all()  # the longer the runs, the fewer grams are broken
+    assert near.similarity(contents, pairs, 0.5).tolist() == [
+        *alike[:2],
+        0,
+    ]  # and yet those of three are a story retold
+
+
 def test_stars_hold_what_is_alike_to_the_one_that_stays() -> None:
     chain = np.array([[0, 1], [1, 2], [2, 3], [3, 4]])
     assert near.stars(np.arange(6), chain).tolist() == [0, 0, 2, 2, 4, 5]

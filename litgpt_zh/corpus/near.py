@@ -18,9 +18,10 @@ GRAM, HASHES, BANDS = 3, 160, 40
 ROWS = HASHES // BANDS
 CROWD, WINDOW = 200, 32
 """A bucket of more than `CROWD` stories is not compared whole: each with the `WINDOW` that follow it."""
-SURE, IN_ORDER, AROUND = 0.7, 0.89, 0.75
-"""Two stories of a Jaccard similarity below `SURE` are alike only if they share `IN_ORDER` of the longer one in order, or
-`AROUND` of the shorter one at the beginning and at the end: few changes, or changes in one place."""
+SURE, FEW, APART, AROUND = 0.75, 0.11, 1.5, 0.77
+"""Two stories of a Jaccard similarity below `SURE` are alike only if at most `FEW` of the longer one is changed, and no more
+than `APART` times what `scattered` says (1.5: words of two characters); or if they share `AROUND` of the shorter one at the
+beginning and at the end."""
 Pairs = np.ndarray
 """(P, 2) int64, the smaller index first."""
 
@@ -202,6 +203,14 @@ def subsequence(one: str, other: str) -> int:
     return len(one) - (open_ & whole).bit_count()
 
 
+def scattered(similarity: float) -> float:
+    """The share of characters whose change leaves this Jaccard similarity if each stands alone, and so breaks three 3-grams.
+
+    Of n grams and c changed characters n - 3c are shared, of n + 3c in all. Changes side by side break fewer each.
+    """
+    return (1 - similarity) / (GRAM * (1 + similarity))
+
+
 def around(one: str, other: str) -> int:
     """How many characters two texts have in common at the beginning and at the end: all but where one of them changes."""
     start = _beginning(one, other)
@@ -218,14 +227,18 @@ def similarity(contents: Sequence[bytes], pairs: Pairs, least: float, usual: np.
 
     Few edits scattered over a copy break many 3-grams and little of the text: one character in ten leaves a Jaccard
     similarity of 0.5 and nine tenths of the text in order. A rewritten fifth leaves 0.6, and all the rest around it. Two
-    tellings of one template that are no more alike than that differ in several clauses here and there. So, from ``least``
-    to `SURE`, a pair has to reach `IN_ORDER` or `AROUND`. (Lee et al. 2021, "Deduplicating Training Data Makes Language
-    Models Better", check the pairs that MinHash finds by their edit distance too.)
+    tellings of one template that are no more alike than that differ in several clauses here and there: more of the text is
+    changed than scattered edits would have to change for the same similarity. So, from ``least`` to `SURE`, a pair has to
+    have `FEW` changes that stand `APART`, or all of them in one place (`AROUND`). (Lee et al. 2021, "Deduplicating Training
+    Data Makes Language Models Better", check the pairs that MinHash finds by their edit distance too.)
     """
     found = jaccard(contents, pairs, usual)
     for n in np.flatnonzero((found >= least) & (found < SURE)).tolist():
         one, other = sorted((contents[story].decode("utf-8") for story in pairs[n]), key=len)
-        if around(one, other) < AROUND * len(one) and subsequence(one, other) < IN_ORDER * len(other):
+        if around(one, other) >= AROUND * len(one):
+            continue
+        changed = 1 - subsequence(one, other) / len(other)
+        if changed > min(FEW, APART * scattered(float(found[n]))):
             found[n] = 0
     return found
 
