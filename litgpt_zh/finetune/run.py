@@ -12,9 +12,9 @@ from lightning.fabric.plugins import BitsandbytesPrecision
 
 from litgpt_zh import attention, checkpoints, configs, ranks, runlog, schedule
 from litgpt_zh.finetune.loop import Finetuning, tied
-from litgpt_zh.finetune.memory import keep_freed
 from litgpt_zh.finetune.objective import Objective
 from litgpt_zh.loops import FULL, swapped
+from litgpt_zh.memory import keep_freed
 from litgpt_zh.stage import UserError, disk_errors
 
 

@@ -18,6 +18,7 @@ from litgpt_zh import aside, attention, checkpoints, configs, prompts, ranks, ru
 from litgpt_zh.compiling import eager, reproducible, why_not
 from litgpt_zh.language import say
 from litgpt_zh.loops import swapped
+from litgpt_zh.memory import keep_freed
 from litgpt_zh.preflight import preflight
 from litgpt_zh.pretrain.loss import cross_entropy, loss_without_requests
 from litgpt_zh.sampling import continue_greedily, unwrap
@@ -60,6 +61,8 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
             save_checkpoint=functools.partial(_save, module.save_checkpoint, watch),
             find_resume_path=checkpoints.find_resume_path,
         )
+        if fabric.device.type == "cpu":
+            keep_freed()
         kernel = attention.fastest(fabric, config.block_size)
         # logits as the model computed them: the loss makes them float32, in the same pass as everything else
         as_computed = swapped(fabric.strategy.precision, convert_output=lambda logits: logits)

@@ -1,4 +1,4 @@
-"""Memory on the CPU."""
+"""Memory of a training on the CPU."""
 
 from __future__ import annotations
 
