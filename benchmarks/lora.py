@@ -73,14 +73,15 @@ def trainable_share(checkpoint: Path, lora: dict[str, Any]) -> float:
 class Study:
     """Runs of one length over the same records, remembered in ``out``."""
 
-    def __init__(self, checkpoint: Path, records: Path, out: Path, steps: int) -> None:
+    def __init__(self, checkpoint: Path, records: Path, out: Path, steps: int, precision: str = "32-true") -> None:
         self.checkpoint, self.records, self.out, self.steps = checkpoint, records, out, steps
+        self.precision = precision
 
     def loss(self, name: str, optimizer: dict[str, Any], lora: dict[str, Any] | None = None) -> float:
         """Held-out loss after one run (nats per answer token); infinite where it diverged."""
         file, folder = self.out / "arms" / f"{name}.json", self.out / "runs" / name
         recipe = {
-            "checkpoint_dir": str(self.checkpoint), "out_dir": str(folder), "precision": "32-true", "devices": 1,
+            "checkpoint_dir": str(self.checkpoint), "out_dir": str(folder), "precision": self.precision, "devices": 1,
             "logger_name": "csv", "seed": 1337,
             "data": {"class_path": "litgpt_zh.instruct.data.Instructions",
                      "init_args": {"data_dir": str(self.records), "keep_best": False}},
@@ -205,6 +206,7 @@ def main() -> int:
     parser.add_argument("--records", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/lora"))
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
     parser.add_argument(
         "--bar_alone", action="store_true", help="no questions: both sides at their best rates, the bar"
     )
@@ -214,7 +216,8 @@ def main() -> int:
     if not arguments.quick:
         if arguments.checkpoint is None or arguments.records is None:
             parser.error("the study needs --checkpoint and --records")
-        study(Study(arguments.checkpoint, arguments.records, arguments.out, arguments.steps), arguments.bar_alone)
+        given = Study(arguments.checkpoint, arguments.records, arguments.out, arguments.steps, arguments.precision)
+        study(given, arguments.bar_alone)
     print(json.dumps({"missed": MISSED}))
     return 1 if MISSED else 0
 
