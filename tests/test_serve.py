@@ -479,9 +479,7 @@ def test_the_command_serves_until_ctrl_c(folder: Path) -> None:
     line = [sys.executable, "-m", "litgpt_zh", "serve", str(folder), "--port", "0", "--name", "mine"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=QUICK) as process:
         assert process.stdout is not None
-        found = re.fullmatch(
-            r"mine \(\w+\): (http://127\.0\.0\.1:\d+/v1)    Ctrl-C stops it\n", process.stdout.readline()
-        )
+        found = re.fullmatch(r"mine \(\w+\): (http://127\.0\.0\.1:\d+/v1)    Ctrl-C 停下\n", process.stdout.readline())
         assert found
         with openai.OpenAI(base_url=found[1], api_key="none", max_retries=0) as client:
             assert client.chat.completions.create(model="mine", messages=HELLO, max_tokens=4).usage

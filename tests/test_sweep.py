@@ -272,7 +272,7 @@ def test_a_second_call_does_nothing(home: Path, swept: Path, inline: Inline, cap
     before = {p: p.stat().st_mtime_ns for p in swept.rglob("*") if p.is_file()}
     sweep(home / "for-sft/recipe.yaml", swept, steps=12, values=KNOWN, language="zh")
     assert {p: p.stat().st_mtime_ns for p in swept.rglob("*") if p.is_file()} == before and inline.ran == []
-    assert "already finished" in capsys.readouterr().out
+    assert "同样的设置已经做完" in capsys.readouterr().out
 
 
 def test_one_more_value_runs_one_more_trial(home: Path, base: Path, tmp_path: Path, inline: Inline) -> None:
@@ -335,7 +335,7 @@ def test_a_trial_that_ended_behind_the_back_of_a_killed_sweep_is_not_done_again(
     made = final.stat().st_mtime_ns
     sweep(recipe, tmp_path / "out", steps=10, values=[1e-4, 1e-3], extend=0, keep_weights=True)
     assert final.stat().st_mtime_ns == made
-    assert "already finished with these settings" in capsys.readouterr().out
+    assert "同样的设置已经做完" in capsys.readouterr().out
 
 
 def test_a_trial_that_fails_ends_the_sweep_and_says_which(home: Path, base: Path, tmp_path: Path) -> None:
@@ -421,7 +421,7 @@ def test_a_setting_that_sets_the_length_runs_in_full(home: Path, base: Path, tmp
     sweep(recipe, tmp_path / "out", key="train.epochs", values=[1, 2])
     rows = json.loads((tmp_path / "out/sweep.json").read_text("utf-8"))["trials"]
     assert {row["values"]["train.epochs"]: row["steps"] for row in rows} == {1: 7, 2: 14}  # 54 records in batches of 8
-    assert "runs in full" in capsys.readouterr().out
+    assert "走完配方里的全程" in capsys.readouterr().out
 
 
 # refusals ------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from litgpt_zh.export.stage import SAMPLING, Source, check, open_source, stop_wo
 from litgpt_zh.export.vocabulary import vocabulary
 from litgpt_zh.generate.load import read_config
 from litgpt_zh.hf_config import model_type, special_ids
+from litgpt_zh.language import stage_line
 from litgpt_zh.prompts import USER
 from litgpt_zh.stage import Manifest, UserError, open_stage, write_text
 from litgpt_zh.tokenizer.files import chat_template
@@ -59,7 +60,7 @@ def export_gguf(
     with open_stage("export-gguf", out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as work:
         if not work.finished:
             work.counts.update(_write(open_source(checkpoint_dir), work.folder, precision))
-    print(f"{out_dir}: {work.counts['file']}, {work.counts['bytes'] / 1e6:.1f} MB")
+    print(stage_line(out_dir, f"{work.counts['file']}, {work.counts['bytes'] / 1e6:.1f} MB", work.finished))
     return Manifest.read(out_dir)
 
 

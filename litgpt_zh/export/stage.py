@@ -14,6 +14,7 @@ from litgpt_zh.checkpoints import WEIGHTS as LIT_WEIGHTS
 from litgpt_zh.checkpoints import flat_weights, require_checkpoint
 from litgpt_zh.export.history import find_score, read_score, verify
 from litgpt_zh.hf_config import hf_config, obstacle, read_json, special_ids
+from litgpt_zh.language import say, stage_line
 from litgpt_zh.stage import Manifest, UserError, open_stage, write_text
 from litgpt_zh.tokenizer.files import CONFIG, SPECIAL, TOKENIZER, chat_template
 
@@ -84,7 +85,11 @@ def export(
         if not work.finished:
             source = open_source(checkpoint_dir)
             work.counts.update(_write(source, work.folder, score_dir))
-    print(f"{out_dir}: {work.counts['architecture']}, {work.counts['parameters']:,} parameters")
+    parameters = f"{work.counts['parameters']:,}"
+    told = say(
+        f"{work.counts['architecture']}，{parameters} 个参数", f"{work.counts['architecture']}, {parameters} parameters"
+    )
+    print(stage_line(out_dir, told, work.finished))
     return Manifest.read(out_dir)
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from litgpt_zh.language import say
 from litgpt_zh.stage import UserError
 
 if TYPE_CHECKING:
@@ -80,7 +81,11 @@ def key_for(host: str, port: int) -> str | None:
     """The key in the environment; warns where there is none and others reach ``host``."""
     key = os.environ.get(KEY) or None
     if not key and not is_loopback(host):
-        print(f"anybody who reaches {host}:{port} may use this model; set {KEY} to ask for a key", file=sys.stderr)
+        told = say(
+            f"能连到 {host}:{port} 的人都可以用这个模型；要密钥就设置 {KEY}",
+            f"anybody who reaches {host}:{port} may use this model; set {KEY} to ask for a key",
+        )
+        print(told, file=sys.stderr)
     return key
 
 
@@ -127,13 +132,16 @@ async def listen(app: web.Application, host: str, port: int, what: str, path: st
             why = getattr(error, "strerror", None) or str(error)
             raise UserError(f"cannot listen at {host}:{port}: {why}; choose another --port or --host") from None
         shown = f"[{host}]" if ":" in host else host
-        print(f"{what}http://{shown}:{runner.addresses[0][1]}{path}    Ctrl-C stops it", flush=True)
+        print(
+            f"{what}http://{shown}:{runner.addresses[0][1]}{path}    {say('Ctrl-C 停下', 'Ctrl-C stops it')}",
+            flush=True,
+        )
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         await stop.wait()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-        print("stopping: answers in flight are finished", file=sys.stderr)
+        print(say("停下：手上的回答先答完", "stopping: answers in flight are finished"), file=sys.stderr)
     finally:
         await runner.cleanup()

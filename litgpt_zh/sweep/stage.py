@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from litgpt_zh import journey, recipes
-from litgpt_zh.language import Language
+from litgpt_zh.language import Language, say
 from litgpt_zh.recipes import Recipe
 from litgpt_zh.stage import (
     Manifest,
@@ -99,7 +99,7 @@ def sweep(
     plan = _plan(run)
     with exclusive(out_dir) as lock:
         if is_made(out_dir, plan):
-            print(f"{out_dir}: already finished with these settings; nothing to do")
+            print(say(f"{out_dir}：同样的设置已经做完", f"{out_dir}: finished with these settings; nothing to do"))
         else:
             run.go(lock)
             _finish(run, recipe, plan, language)
@@ -210,7 +210,7 @@ class Sweep:
     def go(self, lock: int) -> None:
         """Run the grid, then beyond its end while the best stands there, then the two best with other seeds."""
         if self.steps is None:
-            print("every trial runs in full, as long as its recipe says", flush=True)
+            print(say("每次试验都走完配方里的全程", "every trial runs in full, as long as its recipe says"), flush=True)
         for values in self.combinations():
             self.run(values, lock)
         for _ in range(self.extend):
@@ -219,7 +219,8 @@ class Sweep:
                 break
             others = self.best().values if self.ranked() else self.combinations()[0]
             new = grid.beyond([values[self.key] for values in self.settings()], side)
-            print(f"the best stands at the end of the grid; trying {self.key} {new:g}", flush=True)
+            told = say("最好的在格子的一端；再试", "the best stands at the end of the grid; trying")
+            print(f"{told} {self.key} {new:g}", flush=True)
             self.run({**others, self.key: new}, lock)
         for number in range(1, self.seeds):
             for values in [trial.values for trial in self.ranked()[:2]] if number == 1 else self.repeated():
@@ -236,7 +237,13 @@ class Sweep:
         key, record = journey.key_of(file), trial.folder / "trial.json"
         found = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
         if found and found["key"] != key:
-            print(f"{trial.folder}: made with other settings; moved aside: {set_aside(trial.folder).name}")
+            aside = set_aside(trial.folder).name
+            print(
+                say(
+                    f"{trial.folder}：是用别的设置做的，挪到一旁：{aside}",
+                    f"{trial.folder}: made with other settings; moved aside: {aside}",
+                )
+            )
             found = {}
         if found.get("state", "running") == "running":
             trial.folder.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from typing import Any
 import xxhash
 
 from litgpt_zh import recipes, runlog
+from litgpt_zh.language import say
 from litgpt_zh.recipes import Recipe
 from litgpt_zh.stage import Manifest, UserError
 
@@ -180,7 +181,10 @@ class Watch:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     return process.wait(POLL)
                 if self.look():
-                    print(f"{self.folder.name}: stopped; {self.reason}", flush=True)
+                    print(
+                        say(f"{self.folder.name}：停下；{self.reason}", f"{self.folder.name}: stopped; {self.reason}"),
+                        flush=True,
+                    )
                     return _end(process)
 
     def look(self) -> str:

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from litgpt_zh.language import say
 from litgpt_zh.stage import UserError, progress, write_text
 from litgpt_zh.translate import prompts
 from litgpt_zh.translate.client import Ask, Client
@@ -72,7 +73,7 @@ def glossary(
     if not lines:
         raise UserError(f"{path}: no name got {votes} votes; translate a larger pilot")
     write_text(out, "\n".join(lines) + "\n")
-    print(f"{out}: {len(lines)} names")
+    print(say(f"{out}：{len(lines)} 个名字", f"{out}: {len(lines)} names"))
     return out
 
 

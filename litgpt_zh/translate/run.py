@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from litgpt_zh.language import say
 from litgpt_zh.stage import UserError
 from litgpt_zh.translate.agent import Outcome, Plan
 from litgpt_zh.translate.augment import record
@@ -65,7 +66,10 @@ def gentle_stop(clients: Iterable[Client]) -> Iterator[None]:
 
     def stop() -> None:
         loop.remove_signal_handler(signal.SIGINT)
-        print("\nreceiving the calls in flight; Ctrl-C again to leave them", file=sys.stderr)
+        told = say(
+            "正在收已经发出的回答；再按一次 Ctrl-C 就不等", "receiving the calls in flight; Ctrl-C again to leave them"
+        )
+        print(f"\n{told}", file=sys.stderr)
         for client in clients:
             client.stopped = client.stopped or UserError("stopped; the same command goes on where it was")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from litgpt_zh.constraints import parse
+from litgpt_zh.language import say, stage_line
 from litgpt_zh.stage import MANIFEST, Manifest, UserError, Workspace, open_stage, progress
 from litgpt_zh.translate import estimate, prompts
 from litgpt_zh.translate.agent import Mode, Plan, translate_item
@@ -115,7 +116,7 @@ def translate(
                 _fill(stage, job)
     finally:
         book.close()
-    print(f"{out_dir}: {summary(stage.counts)}" + (" (made before)" if stage.finished else ""))
+    print(stage_line(out_dir, summary(stage.counts), stage.finished))
     return stage.manifest
 
 
@@ -285,9 +286,12 @@ def _dry_run(
 def summary(counts: dict[str, Any]) -> str:
     """One line for the terminal."""
     ledger, first = counts["ledger"], next(iter(counts["reasons"]), "")
-    return (
+    return say(
+        f"{counts['items']:,} 条，译好 {counts['ok']:,}（{counts['records']:,} 条记录），没有译成 {counts['dead']:,}；账本："
+        f"{ledger['calls']:,} 次回答，进 {ledger['tokens_in']:,} 个词元，出 {ledger['tokens_out']:,}，花费 {ledger['cost']:.2f}"
+        + (f"；没有译成的多半因为：{first}（加 --retry_failed true 再试一次）" if first else ""),
         f"{counts['items']:,} items, {counts['ok']:,} translated ({counts['records']:,} records), {counts['dead']:,} dead "
         f"letters; ledger: {ledger['calls']:,} answers, {ledger['tokens_in']:,} tokens in, {ledger['tokens_out']:,} out, "
         f"cost {ledger['cost']:.2f}"
-        + (f"; most dead letters: {first} (once more with --retry_failed true)" if first else "")
+        + (f"; most dead letters: {first} (once more with --retry_failed true)" if first else ""),
     )
