@@ -32,7 +32,7 @@ from litgpt_zh import __main__ as command_line
 from litgpt_zh import scales
 from litgpt_zh.evaluate import figures
 from litgpt_zh.evaluate.stage import world_records
-from litgpt_zh.preference.gate import met, share
+from litgpt_zh.preference.gate import Gate, met, share
 from litgpt_zh.preference.online import table as rounds_of
 from litgpt_zh.preference.pairing import pair_samples
 from litgpt_zh.stage import Manifest, write_text
@@ -251,7 +251,8 @@ def row(cards: list[dict[str, Any]], sft: dict[str, Any]) -> dict[str, Any]:
 
 def page(result: dict[str, Any], settings: dict[str, Any]) -> str:
     """The table, and what the gate said of each round of each seed."""
-    rounds = "\n\n".join(f"Seed {n}\n\n```\n{rounds_of(r)}\n```" for n, r in enumerate(result["rounds"], start=1))
+    gate = Gate(**settings["gate"])
+    rounds = "\n\n".join(f"Seed {n}\n\n```\n{rounds_of(r, gate)}\n```" for n, r in enumerate(result["rounds"], start=1))
     return table(result["rows"], settings) + "\n" + rounds + "\n"
 
 

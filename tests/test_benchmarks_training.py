@@ -25,6 +25,17 @@ def test_the_gpu_ladder_in_its_quick_form() -> None:
     assert "sampling_batch_4_tokens_per_second: " in done.stdout and '{"missed": []}' in done.stdout
 
 
+@pytest.mark.slow
+def test_the_proof_in_its_quick_form() -> None:
+    argv = [sys.executable, str(ROOT / "benchmarks" / "proof.py"), "--quick", "--arms", "chosen", "dpo", "online"]
+    done = subprocess.run(argv, capture_output=True, text=True, env=ENVIRONMENT, timeout=900)
+    said = done.stdout
+    assert "different_models: 4.0000 (bar: >= 4)" in said, said[-2000:] + done.stderr[-3000:]
+    assert (
+        "| DPO on own samples, 2 rounds, gated |" in said and "Seed 1" in said
+    )  # the minute is not this test's business
+
+
 def test_where_a_curve_crosses_a_level() -> None:
     from learning import crossing
 
