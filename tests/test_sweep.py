@@ -335,7 +335,7 @@ def test_a_trial_that_ended_behind_the_back_of_a_killed_sweep_is_not_done_again(
     made = final.stat().st_mtime_ns
     sweep(recipe, tmp_path / "out", steps=10, values=[1e-4, 1e-3], extend=0, keep_weights=True)
     assert final.stat().st_mtime_ns == made
-    assert "同样的设置已经做完" in capsys.readouterr().out
+    assert "already finished with these settings" in capsys.readouterr().out
 
 
 def test_a_trial_that_fails_ends_the_sweep_and_says_which(home: Path, base: Path, tmp_path: Path) -> None:
@@ -527,10 +527,15 @@ def test_killed_with_real_processes_it_ends_the_same(home: Path, base: Path, swe
     while not (first / "trial.json").is_file():
         time.sleep(0.1)
         assert process.poll() is None
-    time.sleep(1)
+    asked = ["pgrep", "-P", str(process.pid)]
+    while not (found := subprocess.run(asked, capture_output=True, text=True).stdout.split()):
+        assert process.poll() is None
+    trial = int(found[0])
+    os.kill(trial, signal.SIGSTOP)  # it must not end before it has been asked for
     process.kill()
     process.wait()
     refused = subprocess.run(argv, capture_output=True, text=True, env=QUICK)
+    os.kill(trial, signal.SIGCONT)
     assert "another process is writing there" in refused.stderr and refused.returncode == 1
     for _ in range(300):
         done = subprocess.run(argv, capture_output=True, text=True, env=QUICK)
