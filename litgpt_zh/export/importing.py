@@ -9,9 +9,9 @@ from typing import Any
 
 from litgpt_zh.checkpoints import WEIGHTS as LIT_WEIGHTS
 from litgpt_zh.checkpoints import write_hf_files
-from litgpt_zh.export.stage import STYLE
+from litgpt_zh.export.stage import STYLE, summary
 from litgpt_zh.hf_config import is_tied, litgpt_config, name_in, read_json
-from litgpt_zh.language import say, stage_line
+from litgpt_zh.language import stage_line
 from litgpt_zh.stage import Manifest, UserError, open_stage, write_text
 from litgpt_zh.tokenizer.files import CONFIG, TOKENIZER, chat_template, load
 
@@ -51,9 +51,7 @@ def import_hf(hf_dir: Path, out_dir: Path, name: str | None = None, overwrite: b
     with open_stage("import", out_dir, inputs={"model": hf_dir}, settings=settings, overwrite=overwrite) as work:
         if not work.finished:
             work.counts.update(_write(hf_dir, fields, work.folder))
-    parameters = f"{work.counts['parameters']:,}"
-    told = say(f"{fields['name']}，{parameters} 个参数", f"{fields['name']}, {parameters} parameters")
-    print(stage_line(out_dir, told, work.finished))
+    print(stage_line(out_dir, summary(fields["name"], work.counts["parameters"]), work.finished))
     return Manifest.read(out_dir)
 
 

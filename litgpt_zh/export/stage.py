@@ -85,12 +85,13 @@ def export(
         if not work.finished:
             source = open_source(checkpoint_dir)
             work.counts.update(_write(source, work.folder, score_dir))
-    parameters = f"{work.counts['parameters']:,}"
-    told = say(
-        f"{work.counts['architecture']}，{parameters} 个参数", f"{work.counts['architecture']}, {parameters} parameters"
-    )
-    print(stage_line(out_dir, told, work.finished))
+    print(stage_line(out_dir, summary(work.counts["architecture"], work.counts["parameters"]), work.finished))
     return Manifest.read(out_dir)
+
+
+def summary(name: str, parameters: int) -> str:
+    """What the terminal is told of a model that was converted."""
+    return say(f"{name}，{parameters:,} 个参数", f"{name}, {parameters:,} parameters")
 
 
 def check(checkpoint_dir: Path, out_dir: Path, module: str | None = None) -> None:
