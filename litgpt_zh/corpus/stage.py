@@ -74,7 +74,7 @@ def corpus(
         near: which story of those that are alike stays: the first, or the longest; "keep" keeps all of them on one
             side of the split, far apart and with the number of their cluster; "off" does not look for any.
         near_threshold: from which share of common character 3-grams (Jaccard similarity) on two stories are alike; below
-            0.7, the changes have to be few or in one place too.
+            0.75, the changes have to be few or in one place too.
         max_bad: stop when more input records than this cannot be read. By default they are only counted.
         workers: processes, 0 for one a core. The result does not depend on it.
         overwrite: move a corpus made with other settings aside instead of refusing.
