@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
+from torch._inductor.runtime.cache_dir_utils import cache_dir, default_cache_dir
 
 MANY = 3000
 """Steps of finetuning from which compiling pays: half a minute of it against a tenth of each step."""
@@ -16,11 +20,31 @@ MANY = 3000
 @functools.cache
 def why_not(device: torch.device) -> str:
     """Why ``torch.compile`` fails on this device; empty where it works."""
+    clear_unfinished()
     try:
         torch.compile(lambda x: 2 * x + 1)(torch.zeros(8, device=device))
     except Exception as error:  # a compiler, Python's headers, Triton: each fails in its own way
-        return (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = [line for line in str(error).splitlines() if line.strip() and not line.startswith("backend=")]
+        return said[0] if said else type(error).__name__
     return ""
+
+
+def clear_unfinished() -> None:
+    """Remove what a stopped compiler left in torch's cache: torch would load the half of a library, in every later run.
+
+    A build has a folder beside it, ``NAME_CxxBuild``, that goes when it is done, and holds a lock while it runs
+    (``CppBuilder.build`` and ``_worker_compile_cpp`` of ``torch._inductor``, 2.7 to 2.13).
+    """
+    for root in {Path(cache_dir()), Path(default_cache_dir())}:  # precompiled headers stay in the second
+        for folder in root.glob("*/*_CxxBuild"):
+            name = folder.name.removesuffix("_CxxBuild")
+            locks = (folder.parent if folder.parent.name == "precompiled_headers" else root) / "locks"
+            with contextlib.suppress(Timeout, OSError), FileLock(locks / f"{name.split('.')[0]}.lock", timeout=0):
+                if folder.is_dir():  # not done meanwhile
+                    for file in folder.parent.glob(f"{name}.*"):
+                        if file.suffix not in (".cpp", ".h"):  # sources are whole
+                            file.unlink()
+                    shutil.rmtree(folder)
 
 
 def compile_blocks(model: Any, device: torch.device, steps: int) -> None:

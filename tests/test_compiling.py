@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from torch._dynamo.utils import counters
 from trainings import finetune, losses, pretrain, same_weights, stop_at
 
@@ -65,3 +68,28 @@ def test_the_loss_of_pretraining_is_compiled_to_the_end(
     with torch.compiler.set_stance("default"):  # other tests turn compiling off
         pretrain(home, tmp_path / "run", monkeypatch, precision="bf16-mixed")
     assert len(found) >= 4 and set(found) == {("CompiledFunctionBackward", torch.bfloat16)}
+
+
+def test_what_a_stopped_compiler_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch takes any file of the right name for a finished one."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    why = "from litgpt_zh.compiling import why_not; import torch; print(why_not(torch.device('cpu')))"
+
+    def in_another_process() -> str:  # what is loaded stays loaded
+        return subprocess.run([sys.executable, "-c", why], check=True, capture_output=True, text=True).stdout.strip()
+
+    if reason := in_another_process():
+        pytest.skip(reason)
+    library = next(tmp_path.glob("*/*.main.so"))
+    whole = library.stat().st_size
+    compiling.clear_unfinished()
+    assert library.stat().st_size == whole
+    library.write_bytes(b"")
+    assert str(library) in in_another_process()
+
+    library.with_name(f"{library.stem}_CxxBuild").mkdir()
+    with FileLock(tmp_path / "locks" / f"{library.name.split('.')[0]}.lock"):
+        compiling.clear_unfinished()
+        assert library.exists()  # somebody is at it
+    assert not in_another_process()
+    assert library.stat().st_size == whole and not list(tmp_path.glob("*/*_CxxBuild"))
