@@ -1,4 +1,4 @@
-"""Memory of a training on the CPU."""
+"""Memory of a process that computes on the CPU."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from litgpt_zh.processor import has_bfloat16
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -91,11 +93,7 @@ SCALES["cpu-bf16"] = replace(
 
 def for_cpu() -> str:
     """Which of the two scales suits this processor (Linux says; elsewhere the slower one)."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return "cpu"
-    return "cpu-bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "cpu"
+    return "cpu-bf16" if has_bfloat16() else "cpu"
 
 
 SHOWN = {"summary": 0.05, "sentence": 0.05, "features": 0.2}

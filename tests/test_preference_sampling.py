@@ -322,7 +322,7 @@ def test_classic_pairs_choose_the_records_own_story(checkpoint: Path, source: Pa
         ({"band": (5, 2)}, r"--band \[5, 2\]"),
         ({"weights": {"word": 1}}, "no part 'word'"),
         ({"prompt_fields": {"word": 1}}, "prompt_fields: word"),
-        ({"margin": 1.0, "weights": {"ending": 1, "words": 1}}, "no usable pair among 40 records"),
+        ({"margin": 1.0, "weights": {"ending": 1, "words": 1, "length": 1}}, "no usable pair among 40 records"),
     ],
 )
 def test_refusals(checkpoint: Path, source: Path, tmp_path: Path, settings: dict, message: str) -> None:

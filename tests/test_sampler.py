@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from copy import deepcopy
 
 import pytest
 import torch
@@ -136,6 +137,21 @@ def test_logits_do_not_depend_on_the_batch(model):
         for a, b in zip(one, other, strict=True):
             assert a.ids == b.ids
             assert torch.allclose(torch.tensor(a.logprobs), torch.tensor(b.logprobs), atol=1e-5)
+
+
+def test_bfloat16_on_a_cpu_rounds_what_the_model_rounds(model):
+    """The cache and the attention of a step are in float32; the rest is the model's own."""
+    half = deepcopy(model).bfloat16()
+    requests = [Request(prompt_of(n), 20, temperature=0.8, seed=n, logprobs=True) for n in range(9)]
+    with Engine(half, batch_size=4) as engine:
+        found = answers_of(engine, *requests)
+        assert half.transformer.h[0].attn.kv_cache.k.dtype == torch.float32
+    for request, (answer,) in zip(requests, found, strict=True):
+        ids = torch.tensor([[*request.prompt, *answer.ids]])
+        with torch.inference_mode():
+            whole = model(ids).log_softmax(-1)[0, len(request.prompt) - 1 : -1]
+        expected = whole.gather(1, ids[0, len(request.prompt) :, None])[:, 0]
+        assert torch.allclose(torch.tensor(answer.logprobs), expected, atol=0.2)
 
 
 @pytest.mark.parametrize("piece", [5, 32, 1000])  # many; the usual; one, as on a GPU

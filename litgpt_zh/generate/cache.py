@@ -48,15 +48,17 @@ class RowCache(KVCache):
 
     def forward(self, input_pos: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Write ``k, v`` (B, groups, T, head_size); returns them."""
-        if self.k.dtype != k.dtype:  # autocast
-            self.k, self.v = self.k.to(k.dtype), self.v.to(v.dtype)
+        if self.k.dtype != (wanted := cache_dtype(k)):  # autocast
+            self.k, self.v = self.k.to(wanted), self.v.to(wanted)
         for cache, new in ((self.k, k), (self.v, v)):
             if self.view.place is None:
                 rows = slice(self.view.first, self.view.first + k.size(0))
                 for piece, part in enumerate(new.split(cache.size(3), dim=2)):
                     cache[piece, rows, :, : part.size(2)] = part
             else:
-                cache.view(-1, cache.size(-1)).index_copy_(0, self.view.place, new.reshape(-1, new.size(-1)))
+                cache.view(-1, cache.size(-1)).index_copy_(
+                    0, self.view.place, new.reshape(-1, new.size(-1)).to(cache.dtype)
+                )
         return k, v
 
     def copy_rows(self, source: torch.Tensor, target: torch.Tensor, length: int) -> None:
@@ -86,7 +88,8 @@ def _attention(
         keys, values = (x[0, : q.size(0), :, : bias.size(-1)] for x in (cache.k, cache.v))
         y = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias[0].to(q.dtype), scale=scale)
     else:
-        y = _in_pieces(queries, cache, bias.to(q.dtype), scale, config.attention_logit_softcapping)
+        dtype = cache.k.dtype
+        y = _in_pieces(queries.to(dtype), cache, bias.to(dtype), scale, config.attention_logit_softcapping).to(q.dtype)
     return y.reshape(q.size(0), 1, config.n_head, -1)
 
 
@@ -109,10 +112,16 @@ def _in_pieces(q: torch.Tensor, cache: RowCache, bias: torch.Tensor, scale: floa
     if cap is not None:
         scores = do_softcapping(scores, cap) + bias.expand(pieces, *q.shape[:2], 1, width).flatten(1, 2)
     mass = scores.permute(1, 2, 0, 3).flatten(2).softmax(dim=-1, dtype=torch.float32).to(values.dtype)
-    y = torch.zeros_like(lines)
-    for piece, some in cache.view.reads:
+    (_, every), *later = cache.view.reads  # the first piece is every row's
+    y = torch.bmm(mass[every, :, :width], values[0, every, :width])
+    for piece, some in later:
         y[some].baddbmm_(mass[some, :, piece * width : (piece + 1) * width], values[piece, some, :width])
     return y
+
+
+def cache_dtype(computed: torch.Tensor) -> torch.dtype:
+    """What a cache holds, for a model that computes like this: on a CPU small batched products are faster in float32."""
+    return torch.float32 if computed.device.type == "cpu" else computed.dtype
 
 
 def row_bytes(model: GPT, length: int) -> int:
@@ -121,7 +130,7 @@ def row_bytes(model: GPT, length: int) -> int:
     keys = model.rope_cache_length() + config.head_size - config.rope_n_elem
     width = config.n_query_groups * (keys + config.head_size)
     padded = -(-length // PIECE) * PIECE
-    return config.n_layer * width * padded * model.lm_head.weight.element_size()
+    return config.n_layer * width * padded * cache_dtype(model.lm_head.weight).itemsize
 
 
 @contextlib.contextmanager
@@ -142,7 +151,7 @@ def kv_caches(model: GPT, rows: int, length: int) -> Iterator[tuple[list[RowCach
     piece = PIECE if weight.device.type == "cpu" else length  # a GPU waits for the next launch, not for the memory
     heads = (-(-length // piece), rows, config.n_query_groups, piece)
     keys = (*heads, model.rope_cache_length() + config.head_size - config.rope_n_elem)
-    caches = [RowCache(keys, (*heads, config.head_size), weight.device, weight.dtype) for _ in layers]
+    caches = [RowCache(keys, (*heads, config.head_size), weight.device, cache_dtype(weight)) for _ in layers]
     try:
         model.eval()
         for layer, cache in zip(layers, caches, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -120,17 +121,11 @@ class Rows:
         place = self._lines[:count] + (pos // size * self._lines.numel() * size + pos % size)[:, None]
         reach = np.maximum.reduceat(self.at[:count], np.arange(0, count, TOGETHER)) // size
         pieces, width = int(reach.max()) + 1, min(size, -(-(int(self.at[:count].max()) + 1) // STEP) * STEP)
-        reads = []
-        for piece in range(pieces):
-            edges = np.flatnonzero(np.diff(reach >= piece, prepend=False, append=False)) * TOGETHER
-            reads += [
-                (piece, slice(low * groups, min(high, count) * groups)) for low, high in edges.reshape(-1, 2).tolist()
-            ]
         hidden = torch.arange(pieces * width, device=pos.device) > pos[:, None]  # (count, pieces * width)
         bias = torch.zeros(hidden.shape, device=pos.device).masked_fill_(hidden, float("-inf"))
         bias = bias.view(count, pieces, 1, 1, width).transpose(0, 1)
         view = self._view
-        view.place, view.reads, view.bias = place.view(-1), reads, bias
+        view.place, view.reads, view.bias = place.view(-1), _reads(reach.tobytes(), count, groups), bias
 
     def leave(self, gone: Sequence[int]) -> None:
         """Free rows: the last of those that stay take the places that are left below them."""
@@ -235,3 +230,17 @@ class Rows:
             self.logprobs[here, self.count[rows]] = logprob.cpu().numpy()
         self.ids[here, self.count[rows]] = token.cpu().numpy()
         self.count[rows] += 1
+
+
+@functools.lru_cache(maxsize=16)
+def _reads(reach: bytes, count: int, groups: int) -> tuple[tuple[int, slice], ...]:
+    """``View.reads`` of ``count`` rows, of which each ``TOGETHER`` read up to the piece ``reach`` (int64) says: the same
+    for many steps."""
+    last = np.frombuffer(reach, dtype=np.int64)
+    found: list[tuple[int, slice]] = []
+    for piece in range(int(last.max()) + 1):
+        edges = np.flatnonzero(np.diff(last >= piece, prepend=False, append=False)) * TOGETHER
+        found += [
+            (piece, slice(low * groups, min(high, count) * groups)) for low, high in edges.reshape(-1, 2).tolist()
+        ]
+    return tuple(found)

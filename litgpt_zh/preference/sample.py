@@ -146,10 +146,10 @@ def sample_pairs(
         inputs["source"] = Path(source)
     with open_stage(STAGE, out_dir, inputs=inputs, settings=settings, overwrite=overwrite) as stage:
         if not stage.finished:
-            from litgpt_zh.generate.load import load
+            from litgpt_zh.generate.load import batch_dtype, load
             from litgpt_zh.preference import held_out
 
-            loaded = load(checkpoint_dir)
+            loaded = load(checkpoint_dir, dtype=batch_dtype())
             shutil.copyfile(Path(checkpoint_dir) / TOKENIZER, stage.folder / TOKENIZER)
             held_out.write(stage.folder, wanted(), val_share, seed)
             with contextlib.ExitStack() as opened:
