@@ -47,7 +47,7 @@ SETTINGS: dict[str, Any] = {
         "no_worse": ["repetition"], "balanced": ["surprise"],
         "prompt_fields": scales.SHOWN,  # as quickstart's SFT shows them
     },
-    "rounds": 3,
+    "rounds": 4,
     "gate": {"count": 400, "tolerance": 0.05},
     "after_refusal": "continue",
     "best_of": {"level": 0.9},
@@ -60,8 +60,8 @@ SETTINGS: dict[str, Any] = {
     "preference": {"guard": False},
     # data: settings of the data class; each arm has its own learning rate and epochs
     "dpo": {"data": {"loss": "dpo", "beta": 0.3}, "lr": 8e-5, "epochs": 2},
-    "simpo": {"data": {"loss": "simpo", "beta": 2.5, "gamma": 1.25}, "lr": 2e-5, "epochs": 1},
-    "kto": {"data": {"loss": "kto", "beta": 0.3}, "lr": 2e-5, "epochs": 1},
+    "simpo": {"data": {"loss": "simpo", "beta": 2.5, "gamma": 1.25}, "lr": 8e-5, "epochs": 1},
+    "kto": {"data": {"loss": "kto", "beta": 0.3}, "lr": 8e-5, "epochs": 1},
     "sft": {"data": {}, "lr": 1e-4, "epochs": 1},
 }  # fmt: skip
 """Everything that was found by trying."""

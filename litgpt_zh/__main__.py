@@ -27,6 +27,7 @@ OURS = {
     "sample_pairs": ("litgpt_zh.preference.sample:sample_pairs", "a model's own samples -> better and worse -> pairs"),
     "pair_samples": ("litgpt_zh.preference.pairing:pair_samples", "kept samples -> pairs by other rules"),
     "online": ("litgpt_zh.preference.online:online", "rounds of sample, pair, train, and a gate behind each"),
+    "average": ("litgpt_zh.average:average", "a tuned model part of the way back to the one it was tuned from"),
     "best_of": ("litgpt_zh.preference.control:best_of", "the best of each request's kept samples -> records for SFT"),
     "chosen": ("litgpt_zh.preference.control:chosen", "the better side of pairs -> records for SFT"),
     "chat": ("litgpt_zh.generate.chat:chat", "talk to a checkpoint; Chinese streams whole"),

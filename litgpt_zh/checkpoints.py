@@ -157,6 +157,13 @@ def appearing_for_all(fabric: Any, folder: Path) -> Iterator[Path]:
         fabric.barrier()
 
 
+def copy_model(source: Path, target: Path) -> None:
+    """Copy the files of a checkpoint folder, but not its manifest, nor adapters that are merged."""
+    for file in sorted(source.iterdir()):
+        if file.is_file() and file.name != MANIFEST and file.suffix != ".lora":
+            shutil.copyfile(file, target / file.name)
+
+
 def keep_newest(out_dir: Path, keep: int) -> None:
     """Delete all but the ``keep`` newest step checkpoints."""
     for folder in step_folders(out_dir)[: -keep or None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from litgpt_zh.processor import has_bfloat16
+from litgpt_zh import processor
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ SCALES["cpu-bf16"] = replace(
 
 def for_cpu() -> str:
     """Which of the two scales suits this processor (Linux says; elsewhere the slower one)."""
-    return "cpu-bf16" if has_bfloat16() else "cpu"
+    return "cpu-bf16" if processor.has_bfloat16() else "cpu"
 
 
 SHOWN = {"summary": 0.05, "sentence": 0.05, "features": 0.2}

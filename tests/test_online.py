@@ -23,6 +23,7 @@ from trainings import same_weights, stop_at
 
 from litgpt_zh import __main__ as command_line
 from litgpt_zh import recipes
+from litgpt_zh.checkpoints import flat_weights
 from litgpt_zh.generate.load import load
 from litgpt_zh.preference import online as online_module
 from litgpt_zh.preference.gate import Gate, judge
@@ -168,7 +169,7 @@ EVERYTHING = {
 }  # fmt: skip
 PAIRS = {
     "count": 20, "samples": 6, "margin": 0.3, "length_ratio": 0.5, "band": [1, 60], "val_share": 0.3,
-    "weights": {"words": 1.0},
+    "weights": {"words": 1.0}, "precision": "32-true",
 }  # fmt: skip
 TRAIN = {
     "precision": "32-true",
@@ -310,6 +311,49 @@ def test_or_is_tried_again_from_the_last_accepted_model(home: Path, tmp_path: Pa
     assert list((tmp_path / "out" / "round-1" / "train").glob("step-*"))
 
 
+@pytest.fixture
+def trained_too_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every model that comes straight from its training finds true stories one nat a token harder."""
+    judge_it = online_module.judge
+
+    def judged(after: dict, before: dict, sft: dict, gate: Gate) -> dict:
+        far = after["checkpoint"].endswith("train/final")
+        bits = after["bits"] | {"loss_per_token": after["bits"]["loss_per_token"] + far}
+        return judge_it(after | {"bits": bits}, before, sft, gate)
+
+    monkeypatch.setattr(online_module, "judge", judged)
+
+
+@pytest.mark.usefixtures("english", "trained_too_far")
+def test_a_round_that_went_too_far_is_averaged_with_sft(home: Path, tmp_path: Path, capsys) -> None:
+    out, changes = tmp_path / "out", {"gate": {"max_nll_rise": 0.7}, "average": 0.5}
+    run(home, out, **changes)
+    result = json.loads((out / "round-1" / "gate.json").read_text("utf-8"))
+    assert result["accepted"] and result["average"] == 0.5 and result["nll_rise"] < 0.7
+    assert result["alone"]["nll_rise"] > 0.7 and result["alone"]["reasons"][0].startswith("true stories")
+    model = out / "round-1" / "average" / "model"
+    sft, tuned, found = (
+        flat_weights(folder / "lit_model.pth") for folder in (home / "sft", out / "round-1" / "train" / "final", model)
+    )
+    for name, weight in found.items():
+        torch.testing.assert_close(weight, (sft[name] + tuned[name]) / 2)
+    for name in ("pairs", "train"):
+        recipe = yaml.safe_load((out / "round-2" / "recipes" / f"{name}.yaml").read_text("utf-8"))
+        assert recipe["checkpoint_dir"] == str(model)  # the next round goes on from it
+    assert json.loads((out / "round-2" / "gate.json").read_text("utf-8"))["before"] == result["after"]
+    assert same_weights(out / "final", out / "round-2" / "average" / "model")
+    assert "round 1: accepted (averaged with SFT, share 0.5)" in capsys.readouterr().out
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*.pth")}
+    run(home, out, **changes)
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*.pth")} == before
+
+
+@pytest.mark.usefixtures("trained_too_far")
+def test_without_average_it_is_refused(home: Path, tmp_path: Path) -> None:
+    run(home, tmp_path / "out", gate={"max_nll_rise": 0.7}, rounds=1, average=None)
+    assert verdicts(tmp_path / "out") == [False] and not (tmp_path / "out" / "round-1" / "average").exists()
+
+
 def test_another_setting_does_again_what_it_changes(home: Path, tmp_path: Path, monkeypatch) -> None:
     out, ran = tmp_path / "out", list[str]()
     run(home, out, rounds=1)
@@ -359,6 +403,7 @@ def test_killed_at_any_moment_it_ends_the_same(home: Path, whole: Path, tmp_path
         ({"pairs": {"seed": 1}}, "pairs.seed: every round gets its own"),
         ({"pairs": {"world_seed": 7}, "gate": Gate(seed=7)}, "gate.seed: 7 is the world_seed of the pairs"),
         ({"rounds": 0}, "rounds: 0"),
+        ({"average": 1.0}, r"average: 1\.0 is out of range"),
         ({"train": Path("nowhere.yaml")}, "nowhere.yaml: cannot be read"),
         ({"train": {"data": {"class_path": "litgpt.data.Alpaca"}}}, "train: data.class_path is no preference data"),
         ({"train": TRAIN | {"epochs": 3}}, "train.epochs: litgpt finetune_full has no such setting"),
@@ -393,7 +438,7 @@ def parsed(*arguments: str) -> Any:
 def test_the_recipe_parses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     given = parsed("--config", "recipes/online.yaml")
-    online_module._check(given.pairs, given.gate, given.rounds)
+    online_module._check(given.pairs, given.gate, given.rounds, given.average)
     assert given.gate.corpus_dir == Path("data/corpus") and given.pairs["source"] == "data/corpus"
     recipe = recipe_of(given.train)
     recipes.check(recipe)

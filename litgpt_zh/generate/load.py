@@ -12,19 +12,20 @@ from litgpt.config import Config
 from litgpt.model import GPT
 from litgpt.tokenizer import Tokenizer
 
-from litgpt_zh import prompts
+from litgpt_zh import processor, prompts
 from litgpt_zh.checkpoints import WEIGHTS, flat_weights, require_checkpoint
 from litgpt_zh.memory import keep_freed
-from litgpt_zh.processor import has_bfloat16
 from litgpt_zh.stage import UserError
 
+PRECISIONS = {"32-true": torch.float32, "bf16-true": torch.bfloat16}
 
-def batch_dtype() -> torch.dtype | None:
-    """For ``load``, where many rows are drawn together and a rounding does no harm: bfloat16 on a CPU that is faster in it.
 
-    For a single row it is not; figures are computed in float32.
+def batch_dtype(precision: str | None) -> torch.dtype | None:
+    """For ``load``, where many rows are drawn together: by default bfloat16 on a CPU that has instructions for it too.
+
+    For a single row they are not faster, and figures are computed in float32.
     """
-    return torch.bfloat16 if has_bfloat16() else None
+    return PRECISIONS[precision] if precision else torch.bfloat16 if processor.has_bfloat16() else None
 
 
 @dataclass

@@ -150,9 +150,19 @@ def objections(result: Mapping[str, Any], gate: Gate) -> Iterator[tuple[str, str
         )
 
 
+def too_far(result: Mapping[str, Any], gate: Gate) -> bool:
+    """Whether a round was refused, but not for its gain: for what it lost against the SFT model."""
+    return (
+        not result["accepted"] and result["gain"]["value"] >= gate.min_gain and result["gain"]["low"] > -gate.tolerance
+    )
+
+
 def verdict(result: Mapping[str, Any], gate: Gate) -> tuple[str, str]:
     """What became of a round, in Chinese and in English."""
     early = ("（训练被守卫停下）", " (training stopped by its guard)") if "stopped" in result else ("", "")
+    if "average" in result:
+        mixed = f"（与 SFT 平均，占 {result['average']:g}）", f" (averaged with SFT, share {result['average']:g})"
+        early = mixed[0] + early[0], mixed[1] + early[1]
     if result["accepted"]:
         return "通过" + early[0], "accepted" + early[1]
     chinese, english = zip(*objections(result, gate), strict=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +18,8 @@ from litgpt_zh import recipes
 from litgpt_zh.evaluate.wording import FIGURES
 from litgpt_zh.journey import Step, walk
 from litgpt_zh.language import say
-from litgpt_zh.preference.gate import Gate, judge, verdict
-from litgpt_zh.stage import MANIFEST, Manifest, UserError, discard, exclusive, is_made, write_text
+from litgpt_zh.preference.gate import Gate, judge, too_far, verdict
+from litgpt_zh.stage import Manifest, UserError, discard, exclusive, is_made, write_text
 
 GIVEN = ("checkpoint_dir", "out_dir", "skip", "seed", "overwrite")
 """Settings of ``sample_pairs`` that every round gets from us."""
@@ -36,6 +35,7 @@ def online(
     pairs: dict[str, Any] | None = None,
     gate: Gate = STANDARD,
     rounds: int = 3,
+    average: float | None = 0.8,
     after_refusal: Literal["stop", "continue"] = "stop",
     keep_states: bool = False,
     seed: int = 0,
@@ -54,6 +54,8 @@ def online(
             the requests of the one before.
         gate: what is asked after a round, and what a round is accepted for.
         rounds: how many.
+        average: a round that is better, but too far from the SFT model, is asked once more as the average of its model (this
+            share) and the SFT model (``litgpt-zh average``); null: it is refused at once.
         after_refusal: stop, or continue from the last accepted model with new requests.
         keep_states: keep what only a stopped training needs (optimizer states, reference log-probabilities).
         seed: round r samples, splits and trains with 1000 x seed + r.
@@ -65,11 +67,11 @@ def online(
         UserError: settings that cannot be honoured, before any work; a stage that stopped.
     """
     recipe, asking = recipe_of(train), pairs or {}
-    _check(asking, gate, rounds)
+    _check(asking, gate, rounds, average)
     _check_loss(recipe, asking)
     settings = {
-        "train": recipe, "pairs": asking, "gate": vars(gate), "rounds": rounds, "after_refusal": after_refusal,
-        "seed": seed,
+        "train": recipe, "pairs": asking, "gate": vars(gate), "rounds": rounds, "average": average,
+        "after_refusal": after_refusal, "seed": seed,
     }  # fmt: skip
     from litgpt_zh import checkpoints
 
@@ -82,7 +84,7 @@ def online(
             print(checkpoints.finished_told(final))
         else:
             recipes.check(recipe | {"checkpoint_dir": checkpoint_dir}, "train.")
-            run = Run(checkpoint_dir, out_dir, recipe, asking, gate, rounds, after_refusal, keep_states, seed)
+            run = Run(checkpoint_dir, out_dir, recipe, asking, gate, rounds, average, after_refusal, keep_states, seed)
             run.go()
             _seal(run.accepted, final, plan, run.results, run.seconds)
     print(table(Manifest.read(final).counts["rounds"], gate))
@@ -102,7 +104,7 @@ def recipe_of(train: Path | str | dict[str, Any]) -> dict[str, Any]:
     return recipe
 
 
-def _check(pairs: dict[str, Any], gate: Gate, rounds: int) -> None:
+def _check(pairs: dict[str, Any], gate: Gate, rounds: int, average: float | None) -> None:
     """Refuse what would fail after hours.
 
     Raises:
@@ -118,6 +120,8 @@ def _check(pairs: dict[str, Any], gate: Gate, rounds: int) -> None:
             raise UserError(f"pairs.{name}: sample_pairs has no such setting; see `litgpt-zh sample_pairs --help`")
     if rounds < 1:
         raise UserError(f"rounds: {rounds}; use 1 or more")
+    if average is not None and not 0 < average < 1:
+        raise UserError(f"average: {average} is out of range, use more than 0 and less than 1, or null")
     source, world_seed = pairs.get("source"), pairs.get("world_seed", known["world_seed"].default)
     if source is None and gate.corpus_dir is None and world_seed == gate.seed:
         raise UserError(f"gate.seed: {gate.seed} is the world_seed of the pairs; held-out requests need another one")
@@ -148,6 +152,7 @@ class Run:
     pairs: dict[str, Any]
     gate: Gate
     rounds: int
+    average: float | None
     after_refusal: str
     keep_states: bool
     seed: int
@@ -165,7 +170,7 @@ class Run:
         for number in range(1, self.rounds + 1):
             folder = self.out_dir / f"round-{number}"
             try:
-                result = self._round(number, folder, before, start)
+                result, model, scored = self._round(number, folder, before, start)
             except UserError as error:
                 enough = f"; or let {number - 1} be enough: --rounds {number - 1}" if number > 1 else ""
                 raise UserError(f"round {number}: {error}{enough}") from None
@@ -173,29 +178,41 @@ class Run:
             told = say(*verdict(result, self.gate))
             print(say(f"第 {number} 轮：{told}", f"round {number}: {told}"), flush=True)
             if result["accepted"]:
-                self.accepted, before = folder / "train" / "final", folder
+                self.accepted, before = model, scored
             elif self.after_refusal == "stop":
                 break
 
-    def _round(self, number: int, folder: Path, before: Path, start: Path) -> dict[str, Any]:
-        final = folder / "train" / "final"
+    def _round(self, number: int, folder: Path, before: Path, start: Path) -> tuple[dict[str, Any], Path, Path]:
+        """What became of a round, its model, and the folder with that model's score card."""
+        model, scored = folder / "train" / "final", folder
         walked = {
             "pairs": self._pairs(number, folder),
             "train": self._train(number, folder),
-            "score": self._score(final, folder),
+            "score": self._score(model, folder),
         }
         self._walk(folder, walked)
-        after, base, sft = (
-            json.loads((f / "score" / "score.json").read_text("utf-8")) for f in (folder, before, start)
-        )
-        made = Manifest.read(folder / "pairs").counts
+        made, stopped = Manifest.read(folder / "pairs").counts, Manifest.read(model).counts.get("stopped")
         counted = {"round": number, "pairs": made["kept"], "yield": made["yield"]}
-        stopped = Manifest.read(final).counts.get("stopped")
-        result = counted | judge(after, base, sft, self.gate) | ({"stopped": stopped} if stopped else {})
+        result = counted | self._judge(folder, before, start) | ({"stopped": stopped} if stopped else {})
+        if self.average and too_far(result, self.gate):
+            scored, far = folder / "average", model
+            model = scored / "model"
+            ways = {"checkpoint_dir": far, "toward_dir": self.sft, "out_dir": model, "share": self.average}
+            self._walk(scored, {"average": ways, "score": self._score(model, scored)})
+            alone = {
+                "average": self.average,
+                "alone": {name: result[name] for name in ("after", "nll_rise", "reasons")},
+            }
+            result |= self._judge(scored, before, start) | alone
         write_text(folder / "gate.json", json.dumps(result, ensure_ascii=False, indent=1))
         if not self.keep_states:
             discard(folder / "train", STATES)
-        return result
+        return result, model, scored
+
+    def _judge(self, *folders: Path) -> dict[str, Any]:
+        """The gate's word on a model, from the score cards of its folder, of the round's start and of the SFT model."""
+        after, before, sft = (json.loads((f / "score" / "score.json").read_text("utf-8")) for f in folders)
+        return judge(after, before, sft, self.gate)
 
     def _pairs(self, number: int, folder: Path) -> dict[str, Any]:
         from litgpt_zh.preference.sample import sample_pairs
@@ -217,7 +234,8 @@ class Run:
 
     def _walk(self, folder: Path, named: dict[str, dict[str, Any]]) -> None:
         """Write the recipes of a folder and run what they name, as far as it is not finished."""
-        commands = {"pairs": "sample_pairs", "train": recipes.command_of(self.recipe), "score": "evaluate_stories"}
+        train = recipes.command_of(self.recipe)
+        commands = {"pairs": "sample_pairs", "train": train, "average": "average", "score": "evaluate_stories"}
         (folder / "recipes").mkdir(parents=True, exist_ok=True)
         for name, recipe in named.items():
             write_text(folder / "recipes" / f"{name}.yaml", recipes.text(recipe))
@@ -235,9 +253,7 @@ def _seal(source: Path, final: Path, plan: Manifest, results: list[dict[str, Any
 
     counts = {"rounds": results, "accepted": sum(result["accepted"] for result in results), "model": str(source)}
     with checkpoints.appearing(final) as pending:
-        for file in sorted(source.iterdir()):
-            if file.is_file() and file.name != MANIFEST and file.suffix != ".lora":
-                shutil.copyfile(file, pending / file.name)
+        checkpoints.copy_model(source, pending)
         checkpoints.finish(pending, plan, Config.from_file(source / "model_config.yaml"), counts, seconds)
 
 
