@@ -16,16 +16,20 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from litgpt.utils import extend_checkpoint_dir
+
 from litgpt_zh.language import INNER, say
 from litgpt_zh.ranks import Replicated
-from litgpt_zh.stage import UserError
+from litgpt_zh.stage import UserError, require_files
 
 PRETRAIN, FULL, LORA = "litgpt.pretrain", "litgpt.finetune.full", "litgpt.finetune.lora"
 
 _DATALOADERS = "fabric data tokenizer train"
+_DOWNLOAD = "model_name access_token ignore_tokenizer_files"
 _FINETUNE_FIT = "train_dataloader val_dataloader devices checkpoint_dir out_dir train eval data num_nodes"
 SEAM: dict[str, dict[str, str]] = {
     PRETRAIN: {
@@ -47,12 +51,14 @@ SEAM: dict[str, dict[str, str]] = {
         "validate": "fabric model val_dataloader eval verbose",
         "find_resume_path": "resume out_dir",
         "get_dataloaders": _DATALOADERS,
+        "auto_download_checkpoint": _DOWNLOAD,
     },
     LORA: {
         "main": "fabric devices seed config data checkpoint_dir out_dir train eval optimizer num_nodes precision",
         "fit": "fabric model optimizer scheduler " + _FINETUNE_FIT,
         "validate": "fabric model val_dataloader eval verbose",
         "get_dataloaders": _DATALOADERS,
+        "auto_download_checkpoint": _DOWNLOAD,
     },
 }
 """Module -> name -> the names of its parameters (any order: we pass them by keyword)."""
@@ -88,6 +94,32 @@ def replicate() -> None:
         os.environ.setdefault("LT_ACCELERATOR", "cpu")
     for module_name, strategy in SHARDING.items():
         setattr(sys.modules[module_name], strategy, Replicated)
+
+
+def stay_local() -> None:
+    """From here on a checkpoint that is not there is refused, where litgpt would ask the hub for one of that name; idempotent.
+
+    litgpt's ``setup`` asks before ``main`` runs, so data that is finetuned on calls this when it is made: it is tokenised with
+    the tokenizer of a checkpoint that is there.
+    """
+    for module_name in (FULL, LORA):
+        module = sys.modules[module_name]
+        if not hasattr(module.auto_download_checkpoint, "_litgpt_zh"):
+            module.auto_download_checkpoint = _local(module.auto_download_checkpoint)  # type: ignore[attr-defined]
+
+
+def _local(original: Callable[..., Path]) -> Callable[..., Path]:
+    @functools.wraps(original)
+    def found(model_name: Any, *args: Any, **kwargs: Any) -> Path:
+        folder = extend_checkpoint_dir(Path(model_name))
+        files = ("lit_model.pth", "model_config.yaml")
+        require_files(
+            folder if folder.is_dir() else Path(model_name), files, made_by="a finished training run (its final/)"
+        )
+        return original(model_name, *args, **kwargs)
+
+    found._litgpt_zh = True  # type: ignore[attr-defined]
+    return found
 
 
 def check(module: ModuleType) -> None:

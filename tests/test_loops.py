@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -91,6 +93,35 @@ def test_on_a_mac_the_cpu_trains_unless_it_is_said_otherwise(
     assert os.environ.get("LT_ACCELERATOR") == chosen
     assert _Connector._argument_from_env("accelerator", "auto", "auto") == (chosen or "auto")  # Fabric reads it
     monkeypatch.delenv("LT_ACCELERATOR", raising=False)
+
+
+@pytest.mark.parametrize("name", [loops.FULL, loops.LORA])
+def test_a_checkpoint_that_is_not_there_is_not_looked_for_on_the_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules[name]
+    monkeypatch.chdir(tmp_path)
+    asked: list[str] = []
+
+    def stock(model_name: Any, access_token: Any = None, ignore_tokenizer_files: bool = False) -> Path:
+        asked.append(str(model_name))
+        return Path(model_name)
+
+    for each in (loops.FULL, loops.LORA):
+        monkeypatch.setattr(sys.modules[each], "auto_download_checkpoint", stock)
+    loops.stay_local()
+    loops.stay_local()
+    with pytest.raises(UserError, match="out/run/final: no such folder; a finished training run"):
+        module.auto_download_checkpoint(model_name=Path("out/run/final"), access_token=None)
+    for folder in ("out/run/final", "checkpoints/someone/model"):  # where litgpt puts what it downloads
+        Path(folder).mkdir(parents=True)
+        given = folder.removeprefix("checkpoints/")
+        with pytest.raises(UserError, match=r"lit_model\.pth is missing"):
+            module.auto_download_checkpoint(model_name=given)
+        for file in ("lit_model.pth", "model_config.yaml"):
+            (Path(folder) / file).touch()
+        module.auto_download_checkpoint(model_name=given)
+    assert asked == ["out/run/final", "someone/model"]
 
 
 def test_installing_twice_wraps_once() -> None:

@@ -61,6 +61,7 @@ class TokenisedRecords(DataModule):
                 raise UserError(f"data.{name}: {getattr(self, name)} is too small; use {low} or more")
         schedule.check(self.schedule, self.decay_share)
         loops.replicate()
+        loops.stay_local()
 
     @property
     def folder(self) -> Path:
