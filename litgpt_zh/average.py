@@ -2,7 +2,7 @@
 
 What a tuning teaches grows about evenly along the straight line between the two sets of weights; what it costs (here: the
 cross entropy of true text) grows faster than that, so a step back gives up little of the first and much of the second.
-WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903); for rewards "linear interpolation towards initialization" of WARP (Rame et
+WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903); for rewards "linear interpolation towards initialization" of WARP (Ramé et
 al. 2024, arXiv:2406.16768).
 """
 
