@@ -35,13 +35,12 @@ from litgpt_zh.configs import config_dict
 from litgpt_zh.export.stage import export
 from litgpt_zh.generate.batch import generate
 from litgpt_zh.generate.engine import Engine
-from litgpt_zh.generate.load import load
+from litgpt_zh.generate.load import PRECISIONS, load
 from litgpt_zh.generate.request import Request
 from litgpt_zh.processor import has_bfloat16
 
 BATCH = 64
 NEW = 100
-DTYPES = {"bf16-true": torch.bfloat16, "32-true": torch.float32}
 OK = True
 
 
@@ -217,9 +216,9 @@ def on_gpu() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two rounds instead of five")
-    parser.add_argument("--precision", choices=list(DTYPES), default="bf16-true" if has_bfloat16() else "32-true")
+    parser.add_argument("--precision", choices=list(PRECISIONS), default="bf16-true" if has_bfloat16() else "32-true")
     arguments = parser.parse_args()
-    rounds, dtype = 2 if arguments.quick else 5, DTYPES[arguments.precision]
+    rounds, dtype = 2 if arguments.quick else 5, PRECISIONS[arguments.precision]
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; speed in {arguments.precision}")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)

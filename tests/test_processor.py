@@ -23,5 +23,5 @@ def test_bfloat16(flags: str | None, expected: bool, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Path, "read_text", read)
     assert has_bfloat16() is expected
-    assert batch_dtype(None) == (torch.bfloat16 if expected else None)
+    assert batch_dtype("auto") == (torch.bfloat16 if expected else None)
     assert batch_dtype("32-true") == torch.float32

@@ -20,12 +20,12 @@ from litgpt_zh.stage import UserError
 PRECISIONS = {"32-true": torch.float32, "bf16-true": torch.bfloat16}
 
 
-def batch_dtype(precision: str | None) -> torch.dtype | None:
-    """For ``load``, where many rows are drawn together: by default bfloat16 on a CPU that has instructions for it too.
+def batch_dtype(precision: str) -> torch.dtype | None:
+    """For ``load``, where many rows are drawn together: ``auto`` is bfloat16 on a CPU that has instructions for it too.
 
     For a single row they are not faster, and figures are computed in float32.
     """
-    return PRECISIONS[precision] if precision else torch.bfloat16 if processor.has_bfloat16() else None
+    return PRECISIONS.get(precision, torch.bfloat16 if processor.has_bfloat16() else None)
 
 
 @dataclass

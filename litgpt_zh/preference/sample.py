@@ -56,7 +56,7 @@ def sample_pairs(
     top_k: int | None = None,
     max_new_tokens: int | None = None,
     batch_size: int = 64,
-    precision: Literal["32-true", "bf16-true"] | None = None,
+    precision: Literal["auto", "32-true", "bf16-true"] = "auto",
     world_seed: int = 135_792_468,
     world_length: Literal["short", "full"] = "short",
     plots: list[str] | None = None,
@@ -97,7 +97,7 @@ def sample_pairs(
         max_new_tokens: of one answer; by default to the end of the block. An answer that meets it is never chosen, and
             no end is put behind it.
         batch_size: answers written together.
-        precision: of the model that writes them; by default bf16-true on a GPU and on a CPU with bfloat16 instructions.
+        precision: of the model that writes them; auto is bf16-true on a GPU and on a CPU with bfloat16 instructions.
         world_seed: of the story world; another one than the training corpus was made with.
         world_length: of the story world's stories.
         plots: plots of the story world to ask for, as in the corpus; all by default.
@@ -134,7 +134,7 @@ def sample_pairs(
     decoding = {"temperature": temperature, "top_k": top_k, "max_new_tokens": max_new_tokens}
     settings = {
         "form": rules.form, **rules.settings(), **asking, "world_length": world_length, **decoding, "val_share": val_share,
-        **later, **({"keep_samples": True} if keep_samples else {}), **({"precision": precision} if precision else {}),
+        **later, **({"keep_samples": True} if keep_samples else {}), **({"precision": precision} if precision != "auto" else {}),
     }  # fmt: skip
     require({**settings, "concurrency": concurrency})
     server, judging = _endpoints(rules, endpoint, judge, decoding)
