@@ -73,12 +73,13 @@ def test_samples_do_not_depend_on_neighbours(model, prompts):
 def test_model_comes_back_as_it_was(model, prompts):
     model.train()
     model.set_kv_cache(1)
-    cache, mask = model.transformer.h[0].attn.kv_cache, model.mask_cache
+    layer, mask = model.transformer.h[0].attn, model.mask_cache
+    cache, own = layer.kv_cache, set(vars(layer))
     seen = []
     generate(
         model, prompts[:3], max_new_tokens=2, stop_ids=[], on_sample=lambda i, sample: seen.append((i, len(sample.ids)))
     )
-    assert model.training and model.transformer.h[0].attn.kv_cache is cache and model.mask_cache is mask
+    assert model.training and layer.kv_cache is cache and set(vars(layer)) == own and model.mask_cache is mask
     assert sorted(seen) == [(0, 2), (1, 2), (2, 2)]
     model.clear_kv_cache()
     model.eval()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
+from litgpt import GPT
 from tiny_checkpoint import LETTERS, tiny_model, tiny_tokenizer
 
 from litgpt_zh.generate import cache
@@ -285,22 +287,34 @@ def test_rows_are_planned_from_the_memory(model, monkeypatch):
     assert free_bytes(torch.device("cpu")) is None or free_bytes(torch.device("cpu")) > 2**20
 
 
-def test_heads_that_share_keys_and_softcapped_scores():
-    model = tiny_model()
-    assert model.config.n_query_groups < model.config.n_head
-    capped = tiny_model()
-    capped.config.attention_logit_softcapping = 5.0
-    for one in (model, capped):
-        for answer, prompt in zip(
-            generate(one, [prompt_of(n) for n in range(4)], max_new_tokens=12, stop_ids=[], logprobs=True),
-            [prompt_of(n) for n in range(4)],
-            strict=True,
-        ):
-            ids = torch.tensor([[*prompt, *answer.ids]])
-            with torch.inference_mode():
-                whole = one(ids).log_softmax(-1)[0, len(prompt) - 1 : -1]
-            expected = whole.gather(1, ids[0, len(prompt) :, None])[:, 0]
-            assert torch.allclose(torch.tensor(answer.logprobs), expected, atol=1e-4)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"attention_logit_softcapping": 5.0},
+        {"attention_scores_scalar": 3},
+        {"norm_qk": True},
+        {"rope_interleave": True},
+        {"rotary_percentage": 0.5},
+    ],
+    ids=str,
+)
+def test_attention_of_other_models(settings):
+    config = replace(tiny_model().config, **settings)
+    assert config.n_query_groups < config.n_head
+    torch.manual_seed(0)
+    model = GPT(config).eval()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    prompts = [prompt_of(n) for n in range(4)]
+    answers = generate(model, prompts, max_new_tokens=12, stop_ids=[], logprobs=True)
+    for answer, prompt in zip(answers, prompts, strict=True):
+        ids = torch.tensor([[*prompt, *answer.ids]])
+        with torch.inference_mode():
+            whole = model(ids).log_softmax(-1)[0, len(prompt) - 1 : -1]
+        expected = whole.gather(1, ids[0, len(prompt) :, None])[:, 0]
+        assert torch.allclose(torch.tensor(answer.logprobs), expected, atol=1e-4)
 
 
 def test_bad_requests_are_refused_before_they_wait(model):
