@@ -143,13 +143,13 @@ def against_transformers(folder: Path, home: Path, dtype: torch.dtype, rounds: i
     rng = random.Random(2)
     in_engine(ours, ragged(BATCH, 6656), [20] * BATCH, {})  # warms up
     in_transformers(theirs, ragged(BATCH, 6656), [20] * BATCH)
-    for name, count, lengths, rounds in (
+    for name, count, lengths, times in (
         (f"batch {BATCH}, {NEW} tokens each", BATCH, lambda: NEW, rounds),
         (f"{2 * BATCH} answers of 20-180 tokens", 2 * BATCH, lambda: rng.randint(20, 180), rounds // 2),
     ):
         prompts, new = ragged(count, 6656, seed=3), [lengths() for _ in range(count)]
         ratios = []
-        for number in range(rounds):
+        for number in range(times):
             found: list[list[int]] = []
             slow = seconds(lambda p=prompts, n=new, found=found: found.extend(in_transformers(theirs, p, n)))
             mine: dict[int, list[int]] = {}
