@@ -54,21 +54,19 @@ class Rows:
 
     def __init__(self, model: GPT, rows: int, length: int) -> None:
         self._model, self.rows, self.length = model, rows, length
-        device = model.lm_head.weight.device
-        self._span = torch.arange(length, device=device)
-        self._token = torch.zeros(rows, dtype=torch.int64, device=device)
-        self._pos = torch.zeros(rows, dtype=torch.int64, device=device)  # where `token` stands
-        self._drawn = torch.zeros(rows, dtype=torch.int64, device=device)  # random numbers used
-        self._numbers = torch.zeros(rows, length, device=device)
+        self._device = model.lm_head.weight.device
         self._open = contextlib.ExitStack()  # opened when nothing more can fail: the model must come back
         self._caches, self._view = self._open.enter_context(kv_caches(model, rows, length))
         self._piece, groups = self._caches[0].k.size(3), model.config.n_query_groups
-        self._lines = torch.arange(rows * groups, device=device).view(rows, groups) * self._piece  # in the caches
+        self._span = torch.arange(-(-length // self._piece) * self._piece, device=self._device)
+        self._lines = np.arange(rows * groups).reshape(rows, groups) * self._piece  # in the caches
         self._groups: Groups | None = None
         self._gone: set[int] = set()  # leaving
         self.jobs: list[Job] = []
-        self.at = np.zeros(rows, dtype=np.int64)  # `pos` on the host
-        self.count = np.zeros(rows, dtype=np.int64)
+        self._token = np.zeros(rows, dtype=np.int64)  # the last one of each row
+        self._numbers = np.zeros((rows, length), dtype=np.float32)  # a random one for each token to be drawn
+        self.at = np.zeros(rows, dtype=np.int64)  # where the last token stands
+        self.count = np.zeros(rows, dtype=np.int64)  # tokens drawn
         self.budget = np.zeros(rows, dtype=np.int64)
         self.watched = np.zeros(rows, dtype=bool)
         self.stops = np.full((rows, 1), -1, dtype=np.int64)
@@ -106,26 +104,33 @@ class Rows:
     def step(self) -> range:
         """Draw one more token for every row; returns the rows, all of them."""
         count = self.size
-        pos = self._pos[:count]
-        self._look(count)
-        logits = self._model(self._token[:count, None], pos[:, None])[:, 0]  # (B, V)
+        pos = self._sent(self.at[:count, None])
+        self._look(count, pos)
+        logits = self._model(self._sent(self._token[:count, None]), pos)[:, 0]  # (B, V)
         if self._groups is None:
-            self._groups = grouped([job.request.settings() for job in self.jobs], pos.device)
+            self._groups = grouped([job.request.settings() for job in self.jobs], self._device)
         self.fed += count
         self._choose(slice(0, count), logits, self._groups)
         return range(count)
 
-    def _look(self, count: int) -> None:
-        """What the next step writes and reads: of each piece the rows that reach it, or have a neighbour that does."""
-        pos, size, groups = self._pos[:count], self._piece, self._lines.size(1)
-        place = self._lines[:count] + (pos // size * self._lines.numel() * size + pos % size)[:, None]
-        reach = np.maximum.reduceat(self.at[:count], np.arange(0, count, TOGETHER)) // size
-        pieces, width = int(reach.max()) + 1, min(size, -(-(int(self.at[:count].max()) + 1) // STEP) * STEP)
-        hidden = torch.arange(pieces * width, device=pos.device) > pos[:, None]  # (count, pieces * width)
-        bias = torch.zeros(hidden.shape, device=pos.device).masked_fill_(hidden, float("-inf"))
-        bias = bias.view(count, pieces, 1, 1, width).transpose(0, 1)
+    def _sent(self, values: np.ndarray) -> torch.Tensor:
+        """What the host knows, on the model's device."""
+        return torch.from_numpy(values).to(self._device)
+
+    def _look(self, count: int, pos: torch.Tensor) -> None:
+        """What the next step writes and reads: of each piece the rows that reach it, or have a neighbour that does.
+
+        Args:
+            pos: (count, 1).
+        """
+        at, size, groups = self.at[:count], self._piece, self._lines.shape[1]
+        place = self._lines[:count] + (at // size * self._lines.size * size + at % size)[:, None]
+        reach = np.maximum.reduceat(at, np.arange(0, count, TOGETHER)) // size
+        pieces, width = int(reach.max()) + 1, min(size, -(-(int(at.max()) + 1) // STEP) * STEP)
+        bias = torch.where(self._span[: pieces * width] > pos, float("-inf"), 0.0)  # (count, pieces * width)
         view = self._view
-        view.place, view.reads, view.bias = place.view(-1), _reads(reach.tobytes(), count, groups), bias
+        view.place, view.reads = self._sent(place.reshape(-1)), _reads(reach.tobytes(), count, groups)
+        view.bias = bias.view(count, pieces, 1, 1, width).transpose(0, 1)
 
     def leave(self, gone: Sequence[int]) -> None:
         """Free rows: the last of those that stay take the places that are left below them."""
@@ -136,13 +141,14 @@ class Rows:
         targets = [row for row in out if row < size]
         sources = [row for row in range(size, self.size) if row not in out]
         if targets:
-            to, source = torch.tensor([targets, sources], device=self._pos.device)
+            to, source = torch.tensor([targets, sources], device=self._device)
             for cache in self._caches:
                 cache.copy_rows(source, to, int(self.at[sources].max()))
-            for device in (self._token, self._pos, self._drawn, self._numbers):
-                device[to] = device[source]
-            for host in (self.at, self.count, self.budget, self.watched, self.stops, self.ids, self.logprobs):
-                host[targets] = host[sources]
+            for kept in (
+                self._token, self._numbers, self.at, self.count, self.budget, self.watched, self.stops, self.ids,
+                self.logprobs,
+            ):  # fmt: skip
+                kept[targets] = kept[sources]
             for target, last in zip(targets, sources, strict=True):
                 self.jobs[target] = self.jobs[last]
         del self.jobs[size:]
@@ -169,9 +175,8 @@ class Rows:
         padded = np.zeros((len(sequences), max(lengths)), dtype=np.int64)
         for row, sequence in enumerate(sequences):
             padded[row, : len(sequence)] = sequence
-        device = self._token.device
-        ids, ends = torch.from_numpy(padded).to(device), torch.tensor(lengths, device=device) - 1
-        which = torch.arange(len(sequences), device=device)
+        ids, ends = self._sent(padded), torch.tensor(lengths, device=self._device) - 1
+        which = torch.arange(len(sequences), device=self._device)
         self._view.first, self._view.place = first, None
         hook = self._model.transformer.ln_f.register_forward_hook(lambda _, __, out: out[which, ends][:, None])
         try:
@@ -183,52 +188,43 @@ class Rows:
 
     def _copy(self, copies: Sequence[Job]) -> None:
         """New rows with the prompt of a sibling; the last token of the prompt is fed again by the next step."""
-        first, device = self.size, self._token.device
+        first = self.size
         rows = {id(job.request): row for row, job in enumerate(self.jobs)}
-        sources = torch.tensor([rows[id(job.request)] for job in copies], device=device)
+        sources = torch.tensor([rows[id(job.request)] for job in copies], device=self._device)
         ends = [len(job.request.prompt) - 1 for job in copies]
-        new = torch.arange(first, first + len(copies), device=device)
+        new = torch.arange(first, first + len(copies), device=self._device)
         for cache in self._caches:
             cache.copy_rows(sources, new, max(ends))
         self._take(copies, ends)
-        self._token[new] = torch.tensor([job.request.prompt[-1] for job in copies], device=device)
+        self._token[first : self.size] = [job.request.prompt[-1] for job in copies]
 
     def _take(self, jobs: Sequence[Job], ends: Sequence[int]) -> None:
         """Put jobs down in the next rows; ``ends`` are the positions of the last tokens they have."""
-        first, device = self.size, self._pos.device
+        first = self.size
         rows = slice(first, first + len(jobs))
         wide = max(self.stops.shape[1], *(len(job.request.stop_ids) for job in jobs))
         self.stops = np.pad(self.stops, ((0, 0), (0, wide - self.stops.shape[1])), constant_values=-1)
         self.stops[rows] = -1
-        numbers = np.zeros((len(jobs), self.length), dtype=np.float32)
-        for place, (job, end) in enumerate(zip(jobs, ends, strict=True)):
-            row, have, request = first + place, len(job.ids), job.request
+        for row, (job, end) in enumerate(zip(jobs, ends, strict=True), first):
+            have, request = len(job.ids), job.request
             self.at[row], self.count[row], self.budget[row], self.watched[row] = end, have, job.budget, job.watched
             self.ids[row, :have], self.logprobs[row, :have] = job.ids, job.logprobs or 0
             self.stops[row, : len(request.stop_ids)] = request.stop_ids
             if request.temperature > 0:
-                numbers[place, : job.budget] = uniforms(*request.stream_of(job.sample), job.budget)
-        self._pos[rows] = torch.from_numpy(self.at[rows]).to(device)
-        self._drawn[rows] = torch.from_numpy(self.count[rows]).to(device)
-        if numbers.any():
-            self._numbers[rows] = torch.from_numpy(numbers).to(device)
+                self._numbers[row, : job.budget] = uniforms(*request.stream_of(job.sample), job.budget)
         self.jobs.extend(jobs)
         self._groups = None
 
     def _choose(self, rows: slice, logits: torch.Tensor, groups: Groups) -> None:
         """Draw a token for ``rows``, put it down and move on."""
-        uniform = self._numbers[rows].gather(1, self._drawn[rows, None]).squeeze(1)
-        token = pick_each(logits, uniform, groups)
-        self._token[rows] = token
-        self._drawn[rows] += 1
-        self._pos[rows] += 1
-        self.at[rows] += 1
-        here = np.arange(rows.start, rows.stop)
+        here, count = np.arange(rows.start, rows.stop), self.count[rows]
+        token = pick_each(logits, self._sent(self._numbers[here, count]), groups)
         if any(job.request.logprobs for job in self.jobs[rows]):
             logits = logits.float()
             logprob = logits.gather(1, token[:, None]).squeeze(1) - logits.logsumexp(dim=-1)
-            self.logprobs[here, self.count[rows]] = logprob.cpu().numpy()
-        self.ids[here, self.count[rows]] = token.cpu().numpy()
+            self.logprobs[here, count] = logprob.cpu().numpy()
+        self.ids[here, count] = self._token[rows] = token.cpu().numpy()
+        self.at[rows] += 1
         self.count[rows] += 1
 
 
