@@ -37,6 +37,7 @@ MATRICES = {
     "mlp": ("mlp",),
     "all": ("query", "key", "value", "projection", "mlp"),
     "all+head": ("query", "key", "value", "projection", "mlp", "head"),
+    "all+embeddings": ("query", "key", "value", "projection", "mlp", "embeddings"),
 }
 
 
@@ -52,7 +53,8 @@ def optimizer_of(name: str, rate: float) -> dict[str, Any]:
 def lora_settings(rank: int, alpha: int, matrices: str) -> dict[str, Any]:
     names = ("query", "key", "value", "projection", "mlp", "head")
     chosen = {f"lora_{name}": name in MATRICES[matrices] for name in names}
-    return {"lora_r": rank, "lora_alpha": alpha, "lora_dropout": 0.0, **chosen}
+    whole = {"train_embeddings": True} if "embeddings" in MATRICES[matrices] else {}  # of the data class
+    return {"lora_r": rank, "lora_alpha": alpha, "lora_dropout": 0.0, **chosen, **whole}
 
 
 def trainable_share(checkpoint: Path, lora: dict[str, Any]) -> float:
@@ -80,16 +82,18 @@ class Study:
     def loss(self, name: str, optimizer: dict[str, Any], lora: dict[str, Any] | None = None) -> float:
         """Held-out loss after one run (nats per answer token); infinite where it diverged."""
         file, folder = self.out / "arms" / f"{name}.json", self.out / "runs" / name
+        settings = dict(lora or {})
+        whole = {"train_embeddings": True} if settings.pop("train_embeddings", False) else {}
         recipe = {
             "checkpoint_dir": str(self.checkpoint), "out_dir": str(folder), "precision": self.precision, "devices": 1,
             "logger_name": "csv", "seed": 1337,
             "data": {"class_path": "litgpt_zh.instruct.data.Instructions",
-                     "init_args": {"data_dir": str(self.records), "keep_best": False}},
+                     "init_args": {"data_dir": str(self.records), "keep_best": False, **whole}},
             "train": {"global_batch_size": 8, "micro_batch_size": 8, "epochs": 1, "max_steps": self.steps,
                       "lr_warmup_steps": max(1, self.steps // 50), "log_interval": max(1, self.steps // 20),
                       "save_interval": None},
             "eval": {"interval": 10**9, "max_new_tokens": 1, "max_iters": 10**6},
-            "optimizer": optimizer, **(lora or {}),
+            "optimizer": optimizer, **settings,
         }  # fmt: skip
         if file.is_file():
             found = json.loads(file.read_text(encoding="utf-8"))

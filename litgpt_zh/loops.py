@@ -56,6 +56,8 @@ SEAM: dict[str, dict[str, str]] = {
     LORA: {
         "main": "fabric devices seed config data checkpoint_dir out_dir train eval optimizer num_nodes precision",
         "fit": "fabric model optimizer scheduler " + _FINETUNE_FIT,
+        "mark_only_lora_as_trainable": "model bias",
+        "save_lora_checkpoint": "fabric model file_path",
         "validate": "fabric model val_dataloader eval verbose",
         "get_dataloaders": _DATALOADERS,
         "auto_download_checkpoint": _DOWNLOAD,

@@ -251,14 +251,18 @@ def test_losses_do_not_depend_on_the_micro_batch(
     assert records[0][-1] < records[0][0]
 
 
-@pytest.mark.parametrize("lora", [False, True])
-def test_stopped_finetuning_ends_the_same(home: Path, base: Path, tmp_path: Path, monkeypatch, lora: bool) -> None:
-    whole = finetune(home, base, tmp_path / "whole", monkeypatch, lora)
+@pytest.mark.parametrize("kind", ["full", "lora", "lora and embeddings"])
+def test_stopped_finetuning_ends_the_same(home: Path, base: Path, tmp_path: Path, monkeypatch, kind: str) -> None:
+    def tune(out: Path) -> Path:
+        data = Instructions(home / "sft-data", train_embeddings="embeddings" in kind)
+        return finetune(home, base, out, monkeypatch, "lora" in kind, data=data)
+
+    whole = tune(tmp_path / "whole")
     revive = stop_at(monkeypatch, step=11)
     with pytest.raises(KeyboardInterrupt):
-        finetune(home, base, tmp_path / "stopped", monkeypatch, lora)
+        tune(tmp_path / "stopped")
     revive()
-    final = finetune(home, base, tmp_path / "stopped", monkeypatch, lora)
+    final = tune(tmp_path / "stopped")
     assert same_weights(final, whole)
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
 
@@ -279,14 +283,17 @@ def test_full_finetuning_keeps_the_tie_and_every_command_takes_its_folder(
     assert Manifest.read(lora).stage == "sft-lora"
 
 
-@pytest.mark.parametrize("head", [False, True])
-def test_merged_lora_equals_the_adapter(home: Path, base: Path, tmp_path: Path, monkeypatch, head: bool) -> None:
+@pytest.mark.parametrize(("head", "embeddings"), [(False, False), (True, False), (False, True)])
+def test_merged_lora_equals_the_adapter(
+    home: Path, base: Path, tmp_path: Path, monkeypatch, head: bool, embeddings: bool
+) -> None:
     import yaml
     from litgpt import GPT as Plain
     from litgpt import Config as PlainConfig
     from litgpt.lora import GPT, Config
 
-    final = finetune(home, base, tmp_path / "lora", monkeypatch, lora=True, lora_head=head)
+    data = Instructions(home / "sft-data", train_embeddings=embeddings)
+    final = finetune(home, base, tmp_path / "lora", monkeypatch, lora=True, lora_head=head, data=data)
     settings = yaml.safe_load((final / "model_config.yaml").read_text())
     hparams = {
         "lora_r": 4,
@@ -308,9 +315,18 @@ def test_merged_lora_equals_the_adapter(home: Path, base: Path, tmp_path: Path, 
     same = torch.equal(weights["lm_head.weight"], weights["transformer.wte.weight"])
     assert same == settings["hf_config"]["tie_word_embeddings"] == (not head)
     assert json.loads((final / "config.json").read_text())["tie_word_embeddings"] == (not head)
+    before = checkpoints.flat_weights(base / "lit_model.pth")["transformer.wte.weight"]
+    assert torch.equal(weights["transformer.wte.weight"], before) == (not embeddings)
     if head:  # the next stage leaves them apart
         again = checkpoints.flat_weights(finetune(home, final, tmp_path / "next", monkeypatch) / "lit_model.pth")
         assert not torch.equal(again["lm_head.weight"], again["transformer.wte.weight"])
+
+
+def test_the_head_is_not_trained_twice(home: Path, base: Path, tmp_path: Path, monkeypatch) -> None:
+    data = Instructions(home / "sft-data", train_embeddings=True)
+    with pytest.raises(UserError, match="train_embeddings trains the head whole; set lora_head: false"):
+        finetune(home, base, tmp_path / "lora", monkeypatch, lora=True, lora_head=True, data=data)
+    assert not (tmp_path / "lora").exists()
 
 
 def test_quantised_lora_is_refused(base: Path, tmp_path: Path) -> None:

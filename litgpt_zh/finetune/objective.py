@@ -27,6 +27,8 @@ class Objective:
     """Whether its sums may be added up over several processes, each with its share of the batch."""
     compiled = False
     """Whether long runs of all parameters compile the blocks (``compiling.compile_blocks``)."""
+    train_embeddings = False
+    """Whether LoRA learns input embedding and output head too (``finetune.embedding``)."""
     keep_best = False
     """Whether the weights with the lowest ``val_loss`` are those of ``final/``."""
 

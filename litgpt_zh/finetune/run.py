@@ -11,6 +11,7 @@ from typing import Any
 from lightning.fabric.plugins import BitsandbytesPrecision
 
 from litgpt_zh import attention, checkpoints, configs, ranks, runlog, schedule
+from litgpt_zh.finetune import embedding
 from litgpt_zh.finetune.loop import Finetuning, tied
 from litgpt_zh.finetune.objective import Objective
 from litgpt_zh.loops import FULL, swapped
@@ -39,6 +40,7 @@ def train_with(
             "--quantize: litgpt trains such a model with a LayerNorm behind its embedding that the merge leaves out, so the "
             "merged model would not be the trained one; leave --quantize out (a model of this size needs little memory)"
         )
+    whole = embedding.parts(config, module) if objective.train_embeddings and not full else {}
     plan = _plan(stage, objective, arguments)
     with ranks.one_run(fabric, out_dir):
         resume = arguments.get("resume") or (data.resume and "auto")
@@ -53,6 +55,7 @@ def train_with(
             "fit": run.fit_full if full else run.fit_lora,
             "validate": run.validate_for_litgpt,
             "get_dataloaders": functools.partial(run.get_dataloaders, module.get_dataloaders),
+            **whole,
         }
         if full:
             parts["find_resume_path"] = checkpoints.find_resume_path

@@ -36,6 +36,9 @@ class Instructions(TokenisedRecords):
     validation text, so that one sees what is forgotten."""
     replay_share: float = 0.0
     """This share of the records of an epoch are stretches of the training text in ``pretrain_dir``, learnt whole."""
+    train_embeddings: bool = False
+    """LoRA learns the input embedding and the output head too, whole (one matrix, where they are one): factors alone do not
+    teach words that the base model seldom saw. Full finetuning learns them anyway."""
     keep_best: bool = True
     """``final/`` has the weights of the validation with the lowest loss, not those of the last step."""
 

@@ -58,12 +58,14 @@ class Supervised(Objective):
         self.settings = {name: getattr(data, name) for name in names}
         if data.mix or data.replay_share:  # older runs, without a mixture, are still known as the same
             self.settings |= {"mix": data.mix, "in_turn": data.in_turn, "replay_share": data.replay_share}
+        if data.train_embeddings:
+            self.settings["train_embeddings"] = True
         if not data.keep_best:
             self.settings["keep_best"] = False
         self.inputs = {f"mix {folder}": Path(folder) for folder in data.mix}
         if data.replay_share:
             self.inputs["replay"] = Path(data.pretrain_dir)
-        self.keep_best = data.keep_best
+        self.keep_best, self.train_embeddings = data.keep_best, data.train_embeddings
         self.forgetting: Forgetting | None = None
 
     def prepare(self, run: Any, fabric: Any, model: Any, call: dict[str, Any]) -> None:
