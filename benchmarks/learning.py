@@ -1,11 +1,11 @@
 """How many tokens our optimizer needs for what stock litgpt + AdamW reaches: the long half of pretrain.py.
 
-Every run finishes its own schedule: warm-up over 2% of its steps, cosine to zero. Stock is litgpt's own loop and AdamW (weight
+Every run finishes its own schedule: warm-up over 2% of its steps, cosine to zero (litgpt has no other). Stock is litgpt's own loop and AdamW (weight
 decay 0.1, betas 0.9 and 0.95) over ``tokens`` tokens, its learning rate the best of a half-decade grid that is widened until
 the best is not at its end; then two more seeds. Ours is MuonAdamW over ``shares`` of those tokens (half, six and seven tenths),
-its rate found the same way at the middle one, then three seeds each; once more there with ``schedule: wsd``, for the record.
-The figure is where the curve of ours (mean over the seeds, straight between the shares over the logarithm of the tokens) crosses
-the mean of stock; of one share, that share if it is reached there. Bits per character are over 300 held-out texts
+its rate found the same way at the middle one, then three seeds each, with cosine and with ``schedule: wsd``.
+The figure is where the curve of ours (wsd, mean over the seeds, straight between the shares over the logarithm of the tokens)
+crosses the mean of stock; of one share, that share if it is reached there. Bits per character are over 300 held-out texts
 (``evaluate.bits``). Each run leaves ``arms/NAME.json``; a second call does only what is missing.
 """
 
@@ -134,13 +134,16 @@ def compare(name: str, source: str, out: Path, tokens: int, shares: Sequence[flo
     stock = [run("stock", rate, 1.0, seed, out, tokens) for seed in SEEDS]
     _, rate = best_rate(OUR_LR, lambda rate: run("ours", rate, middle, 0, out, tokens))
     figure("ours_best_rate", rate, form=".3g")
-    ours = {share: [run("ours", rate, share, seed, out, tokens) for seed in SEEDS] for share in shares}
-    wsd = run("ours-wsd", rate, middle, SEEDS[0], out, tokens)
+    sides = ("ours", "ours-wsd")
+    ours = {
+        side: {share: statistics.mean(run(side, rate, share, seed, out, tokens) for seed in SEEDS) for share in shares}
+        for side in sides
+    }
     level = statistics.mean(stock)
     figure(f"{name}_stock_bits_per_character", level, form=".4f")
     figure(f"{name}_stock_spread_of_seeds", max(stock) - min(stock), form=".4f")
-    for share, bits in ours.items():
-        figure(f"{name}_ours_bits_per_character_at_{share:g}", statistics.mean(bits), form=".4f")
-    figure(f"{name}_ours_wsd_bits_per_character_at_{middle:g}", wsd, form=".4f")
-    share = crossing({share: statistics.mean(bits) for share, bits in ours.items()}, level)
+    for side, curve in ours.items():
+        for share, bits in curve.items():
+            figure(f"{name}_{side.replace('-', '_')}_bits_per_character_at_{share:g}", bits, form=".4f")
+    share = crossing(ours["ours-wsd"], level)
     figure(f"{name}_tokens_for_the_same_bits", share, "<= 0.70", share <= 0.70)

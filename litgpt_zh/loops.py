@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+import yaml
 from litgpt.utils import extend_checkpoint_dir
 
 from litgpt_zh.language import INNER, say
@@ -150,16 +151,31 @@ def _moved(what: str) -> NoReturn:
     )
 
 
-def _require_read(optimizer: Any) -> None:
-    """Refuse what litgpt would pass over: ``--optimizer.init_args.NAME`` of a NAME that the recipe has not lands beside
-    ``init_args``."""
+def _settled(optimizer: Any) -> Any:
+    """The optimizer with what lies beside ``init_args`` put into it: ``--optimizer.init_args.NAME`` of a command line lands
+    beside it (jsonargparse, for a setting that is text or a mapping), as text, and litgpt would pass over it.
+
+    Raises:
+        UserError: the class has no such setting.
+    """
     beside = set(optimizer) - {"class_path", "init_args"} if isinstance(optimizer, Mapping) else set()
-    if beside:
-        name = min(beside)
-        raise UserError(
-            f"optimizer.{name} would not be read; write `{name}: ...` under optimizer.init_args in the recipe"
-            " (on the command line only what stands there already can be changed)"
-        )
+    if not beside:
+        return optimizer
+    module, name = optimizer["class_path"].rsplit(".", 1)
+    known = set(inspect.signature(getattr(importlib.import_module(module), name)).parameters) - {"params"}
+    if unknown := sorted(beside - known):
+        raise UserError(f"optimizer.init_args.{unknown[0]}: {name} has no such setting, but {', '.join(sorted(known))}")
+    inside = dict(optimizer.get("init_args") or {}) | {key: _read(optimizer[key]) for key in beside}
+    return {"class_path": optimizer["class_path"], "init_args": inside}
+
+
+def _read(value: Any) -> Any:
+    """A setting written as text; YAML alone takes 1e-3 for a word."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value) if not value.lstrip("+-").isdigit() else int(value)
+        return yaml.safe_load(value)
+    return value
 
 
 def _dispatching(module: ModuleType) -> Callable[..., Any]:
@@ -172,8 +188,8 @@ def _dispatching(module: ModuleType) -> Callable[..., Any]:
         train_with = getattr(call.arguments["data"], "train_with", None)
         if train_with is None:
             return original(*args, **kwargs)
-        _require_read(call.arguments.get("optimizer"))
-        return train_with(module, original, dict(call.arguments))
+        arguments = dict(call.arguments)
+        return train_with(module, original, arguments | {"optimizer": _settled(arguments.get("optimizer"))})
 
     main._litgpt_zh = True  # type: ignore[attr-defined]
     return main

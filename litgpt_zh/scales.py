@@ -167,7 +167,10 @@ def _pretrain(scale: Scale, run: Path, seed: int) -> dict[str, Any]:
         "tokenizer_dir": run / "tokenizer",
         "logger_name": "csv",
         "seed": 42 + seed,
-        "data": {"class_path": "litgpt_zh.pretrain.data.Pretraining", "init_args": {"tokens_dir": run / "tokens"}},
+        "data": {
+            "class_path": "litgpt_zh.pretrain.data.Pretraining",
+            "init_args": {"tokens_dir": run / "tokens", "schedule": "wsd"},
+        },
         "train": {
             "global_batch_size": scale.global_batch,
             "micro_batch_size": scale.micro_batch,

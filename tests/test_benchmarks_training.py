@@ -56,26 +56,29 @@ def test_the_grid_of_rates_grows_until_the_best_is_inside() -> None:
 
 
 def test_lora_share_counts_a_tied_matrix_once(base: Path) -> None:
-    from lora import lora_settings, trainable_share
+    from lora import config_of, lora_settings, trainable_share
 
     # 2 layers of width 32, MLP 64, q k v fused: per rank (32 + 64) of q and v, see litgpt.lora
-    share = trainable_share(base, lora_settings(4, 8, "qv"))
+    share = trainable_share(config_of(base), lora_settings(4, 8, "qv"))
     matrices = 480 * 32 + 2 * (4 * 32 * 32 + 3 * 32 * 64) + 5 * 32
     assert share == pytest.approx(2 * 4 * (2 * 32 + 2 * 32) / matrices)
+    factors, both = (trainable_share(config_of(base), lora_settings(4, 8, m)) for m in ("all", "all+embeddings"))
+    assert both - factors == pytest.approx(480 * 32 / matrices)
 
 
-def test_the_recipe_of_lora_trains_what_its_page_says(tmp_path: Path) -> None:
-    """12 layers, per rank: q, k and v 3072, the projection 1024, the MLP 6144."""
+def test_the_recipe_of_lora_trains_what_its_page_says() -> None:
+    """12 layers, per rank: q, k and v 3072, the projection 1024, the MLP 6144; and an embedding of 6656 x 512."""
     import yaml
     from litgpt import Config
-    from litgpt.utils import save_config
     from lora import MOST, trainable_share
 
     import litgpt_zh.configs  # noqa: F401
 
-    save_config(Config.from_name("zh-tinystories-44m"), tmp_path)
     recipe = yaml.safe_load((ROOT / "recipes/sft-lora.yaml").read_text(encoding="utf-8"))
-    share = trainable_share(tmp_path, {key: value for key, value in recipe.items() if key.startswith("lora_")})
-    assert share == pytest.approx(12 * 32 * (3072 + 1024 + 6144) / 44.32e6, rel=1e-3) and share < MOST
+    settings = {key: value for key, value in recipe.items() if key.startswith("lora_")}
+    settings["train_embeddings"] = recipe["data"]["init_args"]["train_embeddings"]
+    share = trainable_share(Config.from_name("zh-tinystories-44m"), settings)
+    expected = 12 * 24 * (3072 + 1024 + 6144) + 6656 * 512
+    assert share == pytest.approx(expected / 44.32e6, rel=1e-3) and share < MOST
     for page in ("sft-lora", "course"):
         assert f"{share:.1%}" in (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")

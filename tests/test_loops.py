@@ -148,14 +148,18 @@ def test_data_with_train_with_gets_the_call() -> None:
     assert wrapped(**{**arguments, "data": Ours(), "seed": 7}) == (loops.PRETRAIN, module.main, 7)
 
 
-def test_a_setting_of_the_optimizer_that_would_not_be_read_is_refused() -> None:
-    module = stand_in(main=lambda data, optimizer: "trained")
+def test_settings_of_the_optimizer_on_the_command_line_are_read() -> None:
+    """jsonargparse puts ``--optimizer.init_args.NAME`` beside ``init_args``, as text."""
+    module = stand_in(main=lambda data, optimizer: optimizer)
     data = SimpleNamespace(train_with=lambda module, original, call: original(**call))
     main = loops._dispatching(module)
-    given = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.1}}
-    assert main(data=data, optimizer=given) == main(data=data, optimizer="AdamW") == "trained"
-    with pytest.raises(UserError, match=r"optimizer\.weight_decay would not be read.*under optimizer\.init_args"):
-        main(data=data, optimizer={**given, "weight_decay": "0.1"})
+    given = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.1, "eps": 1e-9}}
+    assert main(data=data, optimizer=given) == given and main(data=data, optimizer="AdamW") == "AdamW"
+    told = {"lr": "1e-3", "weight_decay": "0", "amsgrad": "true", "betas": "[0.9, 0.95]"}
+    inside = {"lr": 0.001, "eps": 1e-9, "weight_decay": 0, "amsgrad": True, "betas": [0.9, 0.95]}
+    assert main(data=data, optimizer=given | told) == {"class_path": "torch.optim.AdamW", "init_args": inside}
+    with pytest.raises(UserError, match=r"optimizer\.init_args\.lrr: AdamW has no such setting, but amsgrad, betas"):
+        main(data=data, optimizer=given | {"lrr": "0.1"})
 
 
 def test_swapped_parts_are_put_back_after_an_error() -> None:
