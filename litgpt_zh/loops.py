@@ -162,9 +162,11 @@ def _settled(optimizer: Any) -> Any:
     if not beside:
         return optimizer
     module, name = optimizer["class_path"].rsplit(".", 1)
-    known = set(inspect.signature(getattr(importlib.import_module(module), name)).parameters) - {"params"}
-    if unknown := sorted(beside - known):
-        raise UserError(f"optimizer.init_args.{unknown[0]}: {name} has no such setting, but {', '.join(sorted(known))}")
+    parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    known = sorted(parameters.keys() - {"params"})
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if not takes_any and (unknown := sorted(beside.difference(known))):
+        raise UserError(f"optimizer.init_args.{unknown[0]}: {name} has no such setting, but {', '.join(known)}")
     inside = dict(optimizer.get("init_args") or {}) | {key: _read(optimizer[key]) for key in beside}
     return {"class_path": optimizer["class_path"], "init_args": inside}
 
