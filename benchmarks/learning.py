@@ -6,7 +6,8 @@ the best is not at its end; then two more seeds. Ours is MuonAdamW over ``shares
 its rate found the same way at the middle one, then three seeds each, with cosine and with ``schedule: wsd``.
 The figure is where the curve of ours (wsd, mean over the seeds, straight between the shares over the logarithm of the tokens)
 crosses the mean of stock; of one share, that share if it is reached there. Bits per character are over 300 held-out texts
-(``evaluate.bits``). Each run leaves ``arms/NAME.json``; a second call does only what is missing.
+(``evaluate.bits``). Each run leaves ``arms/NAME.json``, all of them ``curves.svg``; a second call does only what is
+missing.
 """
 
 from __future__ import annotations
@@ -125,13 +126,32 @@ def crossing(points: dict[float, float], level: float) -> float:
     return low * math.exp((level - points[low]) / slope) if slope < 0 else math.inf
 
 
+def _picture(name: str, sets: dict[str, tuple[float, float]], out: Path) -> str:
+    """Training loss over the tokens, the mean over the seeds, of each side at a rate and a share."""
+    from litgpt_zh.report.plots import BLUE, GREY, ORANGE, Curve, draw
+
+    curves = []
+    for (side, (rate, share)), colour in zip(sets.items(), (GREY, ORANGE, BLUE), strict=True):
+        files = [out / "arms" / f"{side}-lr{rate:.3g}-{share:g}-seed{seed}.json" for seed in SEEDS]
+        logs = [json.loads(file.read_text(encoding="utf-8"))["log"] for file in files]
+        points = list(zip(*logs, strict=False))
+        tokens = [float(point[0][0] * ROWS * BLOCK) for point in points]
+        curves.append(Curve(side, tokens, [statistics.mean(loss for _, loss in point) for point in points], colour))
+    svg = draw(
+        curves, x_label="tokens", y_label="training loss (nats a token)", alt=f"{name}: training loss over tokens"
+    )
+    return svg.replace(
+        "<svg ", '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" ', 1
+    )
+
+
 def compare(name: str, source: str, out: Path, tokens: int, shares: Sequence[float]) -> None:
     """All runs, then the figures."""
     middle = sorted(shares)[len(shares) // 2]
     prepare(source, out, tokens)
-    _, rate = best_rate(STOCK_LR, lambda rate: run("stock", rate, 1.0, 0, out, tokens))
-    figure("stock_best_rate", rate, form=".3g")
-    stock = [run("stock", rate, 1.0, seed, out, tokens) for seed in SEEDS]
+    _, stock_rate = best_rate(STOCK_LR, lambda rate: run("stock", rate, 1.0, 0, out, tokens))
+    figure("stock_best_rate", stock_rate, form=".3g")
+    stock = [run("stock", stock_rate, 1.0, seed, out, tokens) for seed in SEEDS]
     _, rate = best_rate(OUR_LR, lambda rate: run("ours", rate, middle, 0, out, tokens))
     figure("ours_best_rate", rate, form=".3g")
     sides = ("ours", "ours-wsd")
@@ -145,5 +165,7 @@ def compare(name: str, source: str, out: Path, tokens: int, shares: Sequence[flo
     for side, curve in ours.items():
         for share, bits in curve.items():
             figure(f"{name}_{side.replace('-', '_')}_bits_per_character_at_{share:g}", bits, form=".4f")
+    sets = {"stock": (stock_rate, 1.0), **dict.fromkeys(sides, (rate, middle))}
+    (out / "curves.svg").write_text(_picture(name, sets, out), encoding="utf-8")
     share = crossing(ours["ours-wsd"], level)
     figure(f"{name}_tokens_for_the_same_bits", share, "<= 0.70", share <= 0.70)
