@@ -33,6 +33,8 @@ from rates import best_rate
 
 MOST = 0.15
 """Trainable parameters, as a share of the model's."""
+LORA_LR, EMBEDDING_LR, MUON_LR = (1e-3, 3.16e-3, 1e-2), (3.16e-3, 5.62e-3, 1e-2), (6.3e-3, 2e-2, 6.3e-2)
+"""AdamW's of the factors alone and with the embedding (quarter decades); Muon's of either side."""
 MATRICES = {
     "qv": ("query", "value"),
     "attention": ("query", "key", "value", "projection"),
@@ -55,8 +57,14 @@ def optimizer_of(name: str, rate: float) -> dict[str, Any]:
 def lora_settings(rank: int, alpha: int, matrices: str) -> dict[str, Any]:
     names = ("query", "key", "value", "projection", "mlp", "head")
     chosen = {f"lora_{name}": name in MATRICES[matrices] for name in names}
-    whole = {"train_embeddings": True} if "embeddings" in MATRICES[matrices] else {}  # of the data class
+    whole = {"train_embeddings": True} if "embeddings" in MATRICES[matrices] else {}
     return {"lora_r": rank, "lora_alpha": alpha, "lora_dropout": 0.0, **chosen, **whole}
+
+
+def parted(lora: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``lora_settings`` as litgpt's own and those of the data class."""
+    ours = {"train_embeddings"} & lora.keys()
+    return {key: lora[key] for key in lora.keys() - ours}, {key: lora[key] for key in ours}
 
 
 def trainable_share(config: Any, lora: dict[str, Any]) -> float:
@@ -69,9 +77,9 @@ def trainable_share(config: Any, lora: dict[str, Any]) -> float:
     import torch
     from litgpt.lora import GPT, Config, mark_only_lora_as_trainable
 
-    settings = dict(lora)
+    settings, ours = parted(lora)
     embedding = config.padded_vocab_size * config.n_embd
-    whole = embedding if settings.pop("train_embeddings", False) else 0
+    whole = embedding if ours.get("train_embeddings") else 0
     with torch.device("meta"):
         model = GPT(Config(**{f.name: getattr(config, f.name) for f in fields(config) if f.init} | settings))
     mark_only_lora_as_trainable(model)
@@ -90,13 +98,12 @@ class Study:
     def loss(self, name: str, optimizer: dict[str, Any], lora: dict[str, Any] | None = None) -> float:
         """Held-out loss after one run (nats per answer token); infinite where it diverged."""
         file, folder = self.out / "arms" / f"{name}.json", self.out / "runs" / name
-        settings = dict(lora or {})
-        whole = {"train_embeddings": True} if settings.pop("train_embeddings", False) else {}
+        settings, ours = parted(lora or {})
         recipe = {
             "checkpoint_dir": str(self.checkpoint), "out_dir": str(folder), "precision": self.precision, "devices": 1,
             "logger_name": "csv", "seed": 1337,
             "data": {"class_path": "litgpt_zh.instruct.data.Instructions",
-                     "init_args": {"data_dir": str(self.records), "keep_best": False, **whole}},
+                     "init_args": {"data_dir": str(self.records), "keep_best": False, **ours}},
             "train": {"global_batch_size": 8, "micro_batch_size": 8, "epochs": 1, "max_steps": self.steps,
                       "lr_warmup_steps": max(1, self.steps // 50), "log_interval": max(1, self.steps // 20),
                       "save_interval": None},
@@ -137,10 +144,9 @@ class Study:
 
 def study(given: Study, bar_alone: bool) -> None:
     """The questions, one after another; or only what the bar needs: both sides with both optimizers at their best rates."""
-    adamw, muon = (1e-3, 3.16e-3, 1e-2), (6.3e-3, 2e-2, 6.3e-2)
     full = min(
         given.best_rate("full", "adamw", (3.16e-4, 1e-3, 3.16e-3), None)[0],
-        given.best_rate("full", "muon", muon, None)[0],
+        given.best_rate("full", "muon", MUON_LR, None)[0],
     )
     figure("full_held_out_loss", full, form=".4f")
     config = config_of(given.checkpoint)
@@ -148,7 +154,7 @@ def study(given: Study, bar_alone: bool) -> None:
     lora, whole = (lora_settings(rank, 2 * rank, matrices) for matrices in ("all", "all+embeddings"))
     rates = {
         name: given.best_rate(f"all-r{rank}-a{2 * rank}", name, grid, lora)
-        for name, grid in (("adamw", adamw), ("muon", muon))
+        for name, grid in (("adamw", LORA_LR), ("muon", MUON_LR))
     }
     name = min(rates, key=rates.__getitem__)
     best, rate = rates[name]
@@ -158,7 +164,7 @@ def study(given: Study, bar_alone: bool) -> None:
     share = trainable_share(config, lora)
     figure("trainable_share", share, f"<= {MOST}", share <= MOST, ".3f")
     figure("lora_over_full", best / full, "<= 1.02", best / full <= 1.02, ".4f")
-    loss, rate = given.best_rate(f"all+embeddings-r{rank}-a{2 * rank}", "adamw", adamw, whole)
+    loss, rate = given.best_rate(f"all+embeddings-r{rank}-a{2 * rank}", "adamw", EMBEDDING_LR, whole)
     share = trainable_share(config, whole)
     print(f"and the embedding, {share:.0%} of this model (of the 44m 7.7%, docs/sft-lora.md): adamw, lr {rate:g}")
     figure("lora_and_embedding_over_full", loss / full, form=".4f")
@@ -169,7 +175,7 @@ def questions(
 ) -> tuple[float, dict[str, Any]]:
     """Stock's own settings; then alpha, rank and matrices, each alone; returns loss and settings of the best."""
     config = config_of(given.checkpoint)
-    stock = given.best_rate("qv-r8-a16", "adamw", (1e-3, 3.16e-3, 1e-2), lora_settings(8, 16, "qv"))[0]
+    stock = given.best_rate("qv-r8-a16", "adamw", LORA_LR, lora_settings(8, 16, "qv"))[0]
     figure("stock_settings_over_full", stock / full, form=".3f")
     for rank_, alpha, matrices in (
         *((rank, round(rank * factor), "all") for factor in (0.5, 1, 4, 8)),
