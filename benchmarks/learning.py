@@ -1,13 +1,13 @@
 """How many tokens our optimizer needs for what stock litgpt + AdamW reaches: the long half of pretrain.py.
 
-Every run finishes its own schedule: warm-up over 2% of its steps, cosine to zero (litgpt has no other). Stock is litgpt's own loop and AdamW (weight
+Every run finishes its own schedule: warm-up over 2% of its steps, cosine to zero. Stock is litgpt's own loop and AdamW (weight
 decay 0.1, betas 0.9 and 0.95) over ``tokens`` tokens, its learning rate the best of a half-decade grid that is widened until
 the best is not at its end; then two more seeds. Ours is MuonAdamW over ``shares`` of those tokens (half, six and seven tenths),
 its rate found the same way at the middle one, then three seeds each, with cosine and with ``schedule: wsd``.
 The figure is where the curve of ours (wsd, mean over the seeds, straight between the shares over the logarithm of the tokens)
 crosses the mean of stock; of one share, that share if it is reached there. Bits per character are over 300 held-out texts
-(``evaluate.bits``). Each run leaves ``arms/NAME.json``, all of them ``curves.svg``; a second call does only what is
-missing.
+(``evaluate.bits``). Each run leaves ``arms/NAME.json``, all of them ``curves.svg``; a second call does
+only what is missing.
 """
 
 from __future__ import annotations

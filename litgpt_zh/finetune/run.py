@@ -68,20 +68,24 @@ def train_with(
         watched = runlog.diverging(out_dir, ranks.is_first(fabric))
         with disk_errors(out_dir), swapped(module, **parts), filled, kernel, watched:
             main(**arguments)
-        counts: dict[str, Any] = {
-            "steps": run.step,
-            "tokens": run.tokens,
-            "val_loss": run.val_loss,
-        } | objective.counts()
-        if run.best_step is not None:
-            counts["best_step"] = run.best_step
-        if run.stopped:
-            counts["stopped"] = run.stopped
         if ranks.is_first(fabric):
             if not full and config.lora_head and configs.is_tied(config):
                 config = checkpoints.untie(out_dir / "final", base)
-            checkpoints.finish(out_dir / "final", plan, config, counts, time.perf_counter() - started)
+            checkpoints.finish(out_dir / "final", plan, config, _counts(run), time.perf_counter() - started)
         fabric.barrier()
+
+
+def _counts(run: Finetuning) -> dict[str, Any]:
+    counts: dict[str, Any] = {
+        "steps": run.step,
+        "tokens": run.tokens,
+        "val_loss": run.val_loss,
+    } | run.objective.counts()
+    if run.best_step is not None:
+        counts["best_step"] = run.best_step
+    if run.stopped:
+        counts["stopped"] = run.stopped
+    return counts
 
 
 def _plan(stage: str, objective: Objective, arguments: dict[str, Any]) -> Any:
