@@ -156,7 +156,7 @@ def _settled(optimizer: Any) -> Any:
     beside it (jsonargparse, for a setting that is text or a mapping), as text, and litgpt would pass over it.
 
     Raises:
-        UserError: the class has no such setting.
+        UserError: the class has no such setting, or wants a number there.
     """
     beside = set(optimizer) - {"class_path", "init_args"} if isinstance(optimizer, Mapping) else set()
     if not beside:
@@ -167,7 +167,12 @@ def _settled(optimizer: Any) -> Any:
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     if not takes_any and (unknown := sorted(beside.difference(known))):
         raise UserError(f"optimizer.init_args.{unknown[0]}: {name} has no such setting, but {', '.join(known)}")
-    inside = dict(optimizer.get("init_args") or {}) | {key: _read(optimizer[key]) for key in beside}
+    inside = dict(optimizer.get("init_args") or {})
+    for key in beside:
+        before = inside.get(key, parameters[key].default if key in parameters else None)
+        inside[key] = _read(optimizer[key])
+        if isinstance(before, (int, float)) and not isinstance(inside[key], (int, float)):
+            raise UserError(f"optimizer.init_args.{key}: {inside[key]!r} is not a number")
     return {"class_path": optimizer["class_path"], "init_args": inside}
 
 

@@ -160,6 +160,8 @@ def test_settings_of_the_optimizer_on_the_command_line_are_read() -> None:
     assert main(data=data, optimizer=given | told) == {"class_path": "torch.optim.AdamW", "init_args": inside}
     with pytest.raises(UserError, match=r"optimizer\.init_args\.lrr: AdamW has no such setting, but amsgrad, betas"):
         main(data=data, optimizer=given | {"lrr": "0.1"})
+    with pytest.raises(UserError, match=r"optimizer\.init_args\.lr: 'fast' is not a number"):
+        main(data=data, optimizer=given | {"lr": "fast"})
 
 
 def test_swapped_parts_are_put_back_after_an_error() -> None:
