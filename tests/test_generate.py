@@ -80,6 +80,7 @@ def test_model_comes_back_as_it_was(model, prompts):
         model, prompts[:3], max_new_tokens=2, stop_ids=[], on_sample=lambda i, sample: seen.append((i, len(sample.ids)))
     )
     assert model.training and layer.kv_cache is cache and set(vars(layer)) == own and model.mask_cache is mask
+    assert not any("forward" in vars(module) for module in model.modules())
     assert sorted(seen) == [(0, 2), (1, 2), (2, 2)]
     model.clear_kv_cache()
     model.eval()

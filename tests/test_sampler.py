@@ -11,8 +11,8 @@ import torch
 from litgpt import GPT
 from tiny_checkpoint import LETTERS, tiny_model, tiny_tokenizer
 
-from litgpt_zh.generate import cache
 from litgpt_zh.generate import engine as engine_module
+from litgpt_zh.generate import opened
 from litgpt_zh.generate import rows as rows_module
 from litgpt_zh.generate.batch import generate
 from litgpt_zh.generate.engine import Engine
@@ -42,6 +42,15 @@ def answers_of(engine: Engine, *requests: Request) -> list[list[Answer]]:
         if event.answer:
             found[event.handle, event.sample] = event.answer
     return [[found[handle, k] for k in range(r.samples)] for handle, r in zip(handles, requests, strict=True)]
+
+
+def assert_whole(model: GPT, prompt: list[int], answer: Answer) -> None:
+    """The log-probabilities of an answer are those of the model's whole forward pass."""
+    ids = torch.tensor([[*prompt, *answer.ids]])
+    with torch.inference_mode():
+        whole = model(ids).log_softmax(-1)[0, len(prompt) - 1 : -1]
+    expected = whole.gather(1, ids[0, len(prompt) :, None])[:, 0]
+    assert torch.allclose(torch.tensor(answer.logprobs), expected, atol=1e-4)
 
 
 MIXED = [
@@ -125,11 +134,7 @@ def test_logprobs_are_those_of_the_whole_forward(model):
     with Engine(model, batch_size=4) as engine:
         found = answers_of(engine, *requests)
     for request, (answer,) in zip(requests, found, strict=True):
-        ids = torch.tensor([[*request.prompt, *answer.ids]])
-        with torch.inference_mode():
-            whole = model(ids).log_softmax(-1)[0, len(request.prompt) - 1 : -1]
-        expected = whole.gather(1, ids[0, len(request.prompt) :, None])[:, 0]
-        assert torch.allclose(torch.tensor(answer.logprobs), expected, atol=1e-4)
+        assert_whole(model, request.prompt, answer)
 
 
 def test_logits_do_not_depend_on_the_batch(model):
@@ -158,7 +163,7 @@ def test_bfloat16_on_a_cpu_rounds_what_the_model_rounds(model):
 
 @pytest.mark.parametrize("piece", [5, 32, 1000])  # many; the usual; one, as on a GPU
 def test_short_and_long_rows_between_each_other(model, monkeypatch, piece):
-    monkeypatch.setattr(cache, "PIECE", piece)
+    monkeypatch.setattr(opened, "PIECE", piece)
     monkeypatch.setattr(rows_module, "TOGETHER", 2)
     lengths = [3, 4, 40, 41, 5, 6, 33, 7, 64]  # of neighbours by two only some reach the later pieces
     requests = [Request(prompt_of(n, 2) * length, 12, logprobs=True) for n, length in enumerate(lengths)]
@@ -296,6 +301,12 @@ def test_rows_are_planned_from_the_memory(model, monkeypatch):
         {"norm_qk": True},
         {"rope_interleave": True},
         {"rotary_percentage": 0.5},
+        {"bias": True},
+        {"parallel_residual": True, "shared_attention_norm": True},
+        {"post_attention_norm": True, "post_mlp_norm": True},
+        {"mlp_class_name": "GemmaMLP"},
+        {"norm_class_name": "LayerNorm"},
+        {"vocab_size": 2500, "padded_vocab_size": 2500},  # a head in three parts
     ],
     ids=str,
 )
@@ -305,16 +316,11 @@ def test_attention_of_other_models(settings):
     torch.manual_seed(0)
     model = GPT(config).eval()
     for parameter in model.parameters():
-        if parameter.dim() > 1:
-            torch.nn.init.normal_(parameter, std=0.3)
+        torch.nn.init.normal_(parameter, mean=float(parameter.dim() == 1), std=0.3)
     prompts = [prompt_of(n) for n in range(4)]
     answers = generate(model, prompts, max_new_tokens=12, stop_ids=[], logprobs=True)
     for answer, prompt in zip(answers, prompts, strict=True):
-        ids = torch.tensor([[*prompt, *answer.ids]])
-        with torch.inference_mode():
-            whole = model(ids).log_softmax(-1)[0, len(prompt) - 1 : -1]
-        expected = whole.gather(1, ids[0, len(prompt) :, None])[:, 0]
-        assert torch.allclose(torch.tensor(answer.logprobs), expected, atol=1e-4)
+        assert_whole(model, prompt, answer)
 
 
 def test_bad_requests_are_refused_before_they_wait(model):

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from types import MethodType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from litgpt.model import GPT, KVCache, RMSNorm, apply_rope, do_softcapping
+from litgpt.model import GPT, KVCache, do_softcapping
 
 from litgpt_zh.stage import UserError
 
@@ -33,6 +29,27 @@ class View:
     """pieces, and the lines (rows * groups) that reach them"""
     bias: torch.Tensor | None = None
     """(pieces, B, 1, 1, width), 0 or -inf: the positions each row has, of the first ``width`` of a piece"""
+    kept: tuple[Sequence[Any], torch.Tensor, list[torch.Tensor]] | None = None
+    turned: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def scores(self, shape: Sequence[int], like: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Room for the scores of one layer (pieces, lines, heads, width), and the part of it that each read fills: the same
+        for all layers and for the steps that read the same, since taking a view costs as much as adding two rows."""
+        if self.kept is None or self.kept[0] is not self.reads or self.kept[1].shape != shape:
+            room = like.new_empty(shape)
+            self.kept = self.reads, room, [room[piece, some] for piece, some in self.reads]
+        return self.kept[1:]
+
+    def turn(self, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        """Rotations of a step, (B, 1, size / 2) complex, made once for all layers.
+
+        Args:
+            cos, sin: (B, 1, size), as litgpt hands them to every block; the second half repeats the first.
+        """
+        if self.turned is None or self.turned[0] is not cos:
+            half = cos.size(-1) // 2
+            self.turned = cos, torch.complex(cos[..., :half].float(), sin[..., :half].float())
+        return self.turned[1]
 
 
 class RowCache(KVCache):
@@ -40,18 +57,22 @@ class RowCache(KVCache):
     positions in pieces, so that what rows of one length read has no gaps.
 
     It hands back what it is given: litgpt's attention then works on the new positions alone, which is all a prefill needs;
-    a step reads the cache itself, in ``_attention`` or ``_step``.
+    a step reads the cache itself, in ``attention_in_pieces``.
     """
 
     k: torch.Tensor
     v: torch.Tensor
     view: View
+    interleaved: bool = False
+    """Whether steps bring keys whose two halves are; the keys of a prefill then become so"""
+    kept: tuple[Sequence[Any], int, list[tuple[torch.Tensor, torch.Tensor]]] | None = None
 
     def forward(self, input_pos: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Write ``k, v`` (B, groups, T, head_size); returns them."""
         if self.k.dtype != (wanted := cache_dtype(k)):  # autocast
-            self.k, self.v = self.k.to(wanted), self.v.to(wanted)
-        for cache, new in ((self.k, k), (self.v, v)):
+            self.k, self.v, self.kept = self.k.to(wanted), self.v.to(wanted), None
+        kept = interleave(k) if self.interleaved and self.view.place is None else k
+        for cache, new in ((self.k, kept), (self.v, v)):
             if self.view.place is None:
                 rows = slice(self.view.first, self.view.first + k.size(0))
                 for piece, part in enumerate(new.split(cache.size(3), dim=2)):
@@ -62,6 +83,14 @@ class RowCache(KVCache):
                 )
         return k, v
 
+    def parts(self, width: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Keys (lines, size, width) and values (lines, width, size) of each of the view's reads; views, as in ``View.scores``."""
+        reads = self.view.reads
+        if self.kept is None or self.kept[0] is not reads or self.kept[1] != width:
+            keys, values = self.k.flatten(1, 2), self.v.flatten(1, 2)
+            self.kept = reads, width, [(keys[p, some, :width].mT, values[p, some, :width]) for p, some in reads]
+        return self.kept[2]
+
     def copy_rows(self, source: torch.Tensor, target: torch.Tensor, length: int) -> None:
         """Copy the first ``length`` positions of rows over other rows."""
         size = self.k.size(3)
@@ -70,74 +99,17 @@ class RowCache(KVCache):
             cache[pieces, target, :, :width] = cache[pieces, source, :, :width]
 
 
-def _attention(
-    layer: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Stands in for ``CausalSelfAttention.scaled_dot_product_attention``: litgpt's own, causal, in a prefill; in a step,
-    over the cache.
-
-    The heads that share a key are queries of one group, so that no key is repeated; (B, heads, 1, size) -> (B, 1, heads, size).
-    """
-    cache: RowCache = layer.kv_cache
-    if cache.view.place is None:
-        return type(layer).scaled_dot_product_attention(layer, q, k, v, None)
-    queries = q.reshape(q.size(0), cache.k.size(2), -1, q.size(-1))  # (B, groups, heads a group, size)
-    if q.is_cuda and layer.config.attention_logit_softcapping is None:
-        bias = cache.view.bias
-        assert bias is not None
-        keys, values = (x[0, : q.size(0), :, : bias.size(-1)] for x in (cache.k, cache.v))
-        y = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias[0].to(q.dtype), scale=_scale(layer))
-    else:
-        y = _in_pieces(queries, layer).to(q.dtype)
-    return y.reshape(q.size(0), 1, layer.config.n_head, -1)
+def interleave(x: torch.Tensor) -> torch.Tensor:
+    """(..., size): entries i and i + size / 2, which RoPE turns together, become neighbours."""
+    return x.unflatten(-1, (2, -1)).mT.flatten(-2)
 
 
-def _step(
-    layer: Any,
-    x: torch.Tensor,
-    cos: torch.Tensor,
-    sin: torch.Tensor,
-    mask: Any = None,
-    input_pos: Any = None,
-    _: Any = None,
-) -> torch.Tensor:
-    """Stands in for ``CausalSelfAttention.forward`` of a ``_plain`` model: litgpt's own, causal, in a prefill; in a step,
-    queries and keys turned together, in the precision of the cache. A CPU waits for calls there, and these are fewer.
-    """
-    cache: RowCache = layer.kv_cache
-    if cache.view.place is None:
-        return type(layer).forward(layer, x, cos, sin, None, input_pos)
-    heads, groups, size = layer.config.n_head, layer.config.n_query_groups, layer.config.head_size
-    qkv = layer.qkv(x).view(x.size(0), heads + 2 * groups, 1, size)
-    turned = apply_rope(qkv[:, :-groups].to(cache.k.dtype), cos, sin)
-    cache(input_pos, turned[:, heads:], qkv[:, -groups:])
-    y = _in_pieces(turned[:, :heads].reshape(x.size(0), groups, -1, size), layer)
-    return layer.proj(y.reshape(x.size(0), 1, heads * size).to(x.dtype))
-
-
-def _norm(x: torch.Tensor, weight: torch.Tensor, least: torch.Tensor) -> torch.Tensor:
-    """Stands in for ``RMSNorm.forward``: x / sqrt(|x|^2 / n + eps) is x sqrt(n) / sqrt(|x|^2 + n eps), in fewer calls.
-
-    Args:
-        x: (..., n).
-        weight: (n,) sqrt(n) times the norm's, float32.
-        least: sqrt(n eps).
-    """
-    wide = x.float()
-    length = torch.hypot(torch.linalg.vector_norm(wide, dim=-1, keepdim=True), least)
-    return (wide / length).mul_(weight).to(x.dtype)
-
-
-def _plain(config: Any) -> bool:
-    """Whether queries and keys are only turned, whole, before they meet."""
-    return not config.norm_qk and not config.rope_interleave and config.rope_n_elem == config.head_size
-
-
-def _scale(layer: Any) -> float:
+def scale_of(layer: Any) -> float:
+    """What scores of queries and keys are multiplied with."""
     return (layer.config.attention_scores_scalar or layer.config.head_size) ** -0.5 * layer.mscale * layer.mscale
 
 
-def _in_pieces(q: torch.Tensor, layer: Any) -> torch.Tensor:
+def attention_in_pieces(q: torch.Tensor, layer: Any) -> torch.Tensor:
     """Attention of one query a row, piece by piece; on a CPU faster than the fused kernel, which is made for many queries.
 
     Args:
@@ -147,21 +119,24 @@ def _in_pieces(q: torch.Tensor, layer: Any) -> torch.Tensor:
         (B * groups, heads a group, size), in the precision of the cache.
     """
     cache: RowCache = layer.kv_cache
-    bias, cap, dtype = cache.view.bias, layer.config.attention_logit_softcapping, cache.k.dtype
+    view, cap, dtype = cache.view, layer.config.attention_logit_softcapping, cache.k.dtype
+    bias, scale = view.bias, scale_of(layer)
     assert bias is not None
-    pieces, width = bias.size(0), bias.size(-1)
-    lines, keys, values = q.to(dtype).flatten(0, 1), cache.k.flatten(1, 2), cache.v.flatten(1, 2)
-    start = (bias if cap is None else torch.zeros_like(bias)).to(dtype)
-    scores = start.expand(pieces, *q.shape[:3], width).clone(memory_format=torch.contiguous_format).flatten(1, 2)
-    for piece, some in cache.view.reads:
-        scores[piece, some].baddbmm_(lines[some], keys[piece, some, :width].mT, alpha=_scale(layer))
+    rows, (pieces, width) = q.shape[:3], (bias.size(0), bias.size(-1))
+    lines, parts = q.to(dtype).flatten(0, 1), cache.parts(width)
+    scores, rooms = view.scores((pieces, len(lines), rows[2], width), lines)
+    if cap is None:
+        scores.view(pieces, *rows, width).copy_(bias)
+    else:
+        scores.zero_()
+    for (_, some), (keys, _), room in zip(view.reads, parts, rooms, strict=True):
+        room.baddbmm_(lines[some], keys, alpha=scale)
     if cap is not None:
-        scores = do_softcapping(scores, cap) + bias.expand(pieces, *q.shape[:2], 1, width).flatten(1, 2)
+        scores = do_softcapping(scores, cap) + bias.expand(pieces, *rows[:2], 1, width).flatten(1, 2)
     mass = scores.permute(1, 2, 0, 3).flatten(2).softmax(dim=-1, dtype=torch.float32).to(dtype)
-    (_, every), *later = cache.view.reads  # the first piece is every row's
-    y = torch.bmm(mass[every, :, :width], values[0, every, :width])
-    for piece, some in later:
-        y[some].baddbmm_(mass[some, :, piece * width : (piece + 1) * width], values[piece, some, :width])
+    y = torch.bmm(mass[:, :, :width], parts[0][1])  # the first piece is every row's
+    for (piece, some), (_, values) in zip(view.reads[1:], parts[1:], strict=True):
+        y[some].baddbmm_(mass[some, :, piece * width : (piece + 1) * width], values)
     return y
 
 
@@ -177,51 +152,6 @@ def row_bytes(model: GPT, length: int) -> int:
     width = config.n_query_groups * (keys + config.head_size)
     padded = -(-length // PIECE) * PIECE
     return config.n_layer * width * padded * cache_dtype(model.lm_head.weight).itemsize
-
-
-@contextlib.contextmanager
-def kv_caches(model: GPT, rows: int, length: int) -> Iterator[tuple[list[RowCache], View]]:
-    """Give every layer of ``model`` a cache of ``rows`` x ``length`` for the time of the block, in eval mode.
-
-    What the model had before (mode, caches, mask) comes back afterwards, so a model in training can be sampled from.
-
-    Raises:
-        RuntimeError: the model has such caches already: two engines on one model would write into each other's.
-    """
-    config, view = model.config, View()
-    layers = [block.attn for block in model.transformer.h]
-    if any(isinstance(layer.kv_cache, RowCache) for layer in layers):
-        raise RuntimeError("another engine has this model open; close it first, or load the model a second time")
-    before = [layer.kv_cache for layer in layers], model.mask_cache, model.training
-    weight = model.lm_head.weight
-    norms = [m for m in model.modules() if type(m) is RMSNorm and weight.device.type == "cpu"]
-    piece = PIECE if weight.device.type == "cpu" else length  # a GPU waits for the next launch, not for the memory
-    heads = (-(-length // piece), rows, config.n_query_groups, piece)
-    keys = (*heads, model.rope_cache_length() + config.head_size - config.rope_n_elem)
-    caches = [RowCache(keys, (*heads, config.head_size), weight.device, cache_dtype(weight)) for _ in layers]
-    try:
-        model.eval()
-        for layer, cache in zip(layers, caches, strict=True):
-            cache.view = view
-            layer.kv_cache = cache
-            if weight.device.type == "cpu" and _plain(config):
-                layer.forward = MethodType(_step, layer)
-            else:
-                layer.scaled_dot_product_attention = MethodType(_attention, layer)
-        for norm in norms:
-            root, gain = norm.weight.numel() ** 0.5, norm.weight.detach().float() + norm.add_unit_offset
-            norm.forward = partial(_norm, weight=gain * root, least=torch.tensor(root * norm.eps**0.5))
-        # litgpt looks a mask up for each row, which nothing here reads: one column instead of length x length
-        model.mask_cache = torch.ones(1, 1, length, 1, dtype=torch.bool, device=weight.device)
-        yield caches, view
-    finally:
-        for layer, cache in zip(layers, before[0], strict=True):
-            layer.kv_cache = cache
-            layer.__dict__.pop("scaled_dot_product_attention", None)
-        for module in (*layers, *norms):
-            module.__dict__.pop("forward", None)
-        model.mask_cache = before[1]
-        model.train(before[2])
 
 
 def require_plain(model: GPT) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from litgpt.model import GPT
 
-from litgpt_zh.generate.cache import kv_caches
+from litgpt_zh.generate.opened import kv_caches
 from litgpt_zh.generate.pick import Groups, grouped, pick_each, uniforms
 from litgpt_zh.generate.request import Request
 from litgpt_zh.generate.text import Reader
