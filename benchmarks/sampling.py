@@ -37,6 +37,9 @@ from litgpt_zh.generate.batch import generate
 from litgpt_zh.generate.engine import Engine
 from litgpt_zh.generate.load import PRECISIONS, load
 from litgpt_zh.generate.request import Request
+from litgpt_zh.preference.answers import Writing, written
+from litgpt_zh.preference.requests import requests
+from litgpt_zh.preference.sample import CHUNK
 from litgpt_zh.processor import has_bfloat16
 
 BATCH = 64
@@ -196,6 +199,32 @@ def in_transformers(model: Any, prompts: list[list[int]], new: list[int]) -> lis
     return found
 
 
+def side_by_side(folder: Path, dtype: torch.dtype, rounds: int) -> None:
+    """Speed of ``sample_pairs``' processes, their start included, over one that has all threads."""
+    threads = torch.get_num_threads()
+    if threads == 1:
+        print("processes side by side: not measured: one thread")
+        return
+    loaded = load(folder, device="cpu", dtype=dtype)
+    how = {"temperature": 1.0, "max_new_tokens": NEW, "batch_size": BATCH, "logprobs": True}
+    writing = Writing(folder, dtype, 0, 4, how)
+    asked = list(requests(None, count=4 * threads * CHUNK, fields={}, seed=0, world_seed=1))
+    chunks = [(first, asked[first : first + CHUNK]) for first in range(0, len(asked), CHUNK)]
+    ratios = []
+    for number in range(rounds):
+        spent = {}
+        for workers in (1, threads):
+            started = time.perf_counter()
+            found = [one for _, part in written(iter(chunks), writing, loaded, workers) for one in part]
+            spent[workers] = time.perf_counter() - started
+            assert len(found) == len(asked)
+        ratios.append(spent[1] / spent[threads])
+        print(
+            f"  round {number + 1}: {4 * len(asked)} answers, one process {spent[1]:.1f} s, {threads} {spent[threads]:.1f} s"
+        )
+    figure(f"sample_pairs, {threads} processes over one", statistics.median(ratios), "none", True)
+
+
 def on_gpu() -> None:
     """Tokens a second of the 44m in bfloat16."""
     name = "44m, tokens/s on the GPU"
@@ -230,6 +259,8 @@ def main() -> None:
             against_transformers(source, home, dtype, rounds)
         else:
             print("not measured, not installed: transformers")
+        if not arguments.quick:
+            side_by_side(source, dtype, 2)
     on_gpu()
     sys.exit(0 if OK else 1)
 

@@ -33,7 +33,8 @@ def in_order(
     setup: Callable[..., None] | None = None,
     arguments: tuple[Any, ...] = (),
 ) -> Generator[Result, None, None]:
-    """``map(work, jobs)`` in processes, with at most two jobs a worker under way. Close it when you stop early.
+    """``map(work, jobs)`` in processes, with at most two jobs a worker under way. Close it when you stop early: what is
+    under way is dropped then.
 
     Args:
         work: a function of a module, as the processes are spawned.
@@ -56,6 +57,7 @@ def in_order(
         return
     waiting: deque[Future[Result]] = deque()
     context = multiprocessing.get_context("spawn")  # fork is unsafe once a library has started threads
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, context, initializer=_start, initargs=(setup, arguments)) as pool:
         try:
             for job in jobs:
@@ -68,6 +70,10 @@ def in_order(
             raise UserError(
                 f"{stage}: a worker process died (out of memory?); run the same command with --workers 1, it will go on"
             ) from None
+        except BaseException:  # a job may take minutes; the pool would wait for it
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()
+            raise
         finally:
             for future in waiting:
                 future.cancel()

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,14 @@ def times(number: int) -> tuple[int, int]:
 def die(number: int) -> int:
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def linger(job: tuple[int, Path]) -> int:
+    number, folder = job
+    if number:
+        time.sleep(4)
+        (folder / str(number)).touch()
     return number
 
 
@@ -54,6 +64,13 @@ def test_jobs_are_drawn_as_workers_come_free_and_an_early_stop_ends_them() -> No
     assert next(results)[0] == 1 and len(drawn) == 5
     results.close()
     assert len(drawn) == 5
+
+
+def test_an_early_stop_waits_for_no_job(tmp_path: Path) -> None:
+    results = in_order(linger, ((n, tmp_path) for n in range(6)), 2, stage="corpus")
+    assert next(results) == 0
+    results.close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_killed_worker_is_one_line_that_says_what_to_do() -> None:

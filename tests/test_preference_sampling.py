@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from tokenizers import Tokenizer
 
 from litgpt_zh.constraints import Constraints
 from litgpt_zh.corpus.world import generate
+from litgpt_zh.generate import memory
 from litgpt_zh.generate.load import load
 from litgpt_zh.instruct.stage import side_of
 from litgpt_zh.preference import sample as sample_module
+from litgpt_zh.preference.answers import processes
 from litgpt_zh.preference.choose import Balance, Scored, best_worst, classic
 from litgpt_zh.preference.pairing import pair_samples
 from litgpt_zh.preference.requests import requests
@@ -295,11 +298,27 @@ def test_the_same_in_every_run_and_after_a_stop(checkpoint: Path, source: Path, 
 
     monkeypatch.setattr(sample_module.PairWriter, "commit", stopping)
     with pytest.raises(KeyboardInterrupt):
-        sampled(checkpoint, source, tmp_path / "stopped", balanced=rule)
+        sampled(checkpoint, source, tmp_path / "stopped", balanced=rule, workers=2)
+    assert not multiprocessing.active_children()
     commits = 10
     again = sampled(checkpoint, source, tmp_path / "stopped", balanced=rule)
     assert again.outputs == whole.outputs and again.counts == whole.counts
     assert sampled(checkpoint, source, tmp_path / "another", seed=1).outputs != whole.outputs
+
+
+def test_processes_are_what_cores_and_memory_hold(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load(checkpoint)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    for free, wanted, chunks, expected in (
+        (None, 0, 100, 8),
+        (10**12, 0, 100, 8),
+        (10**12, 0, 3, 3),
+        (2_000_000_000, 0, 100, 3),  # 0.8 of it; 0.4 GB each and a little for a small model
+        (1, 0, 100, 1),
+        (1, 5, 100, 5),
+    ):
+        monkeypatch.setattr(memory, "free_bytes", lambda _, free=free: free)
+        assert processes(loaded, wanted, chunks, 4) == expected
 
 
 def test_classic_pairs_choose_the_records_own_story(checkpoint: Path, source: Path, tmp_path: Path) -> None:
@@ -316,6 +335,7 @@ def test_classic_pairs_choose_the_records_own_story(checkpoint: Path, source: Pa
     ("settings", "message"),
     [
         ({"samples": 1}, "--samples 1"),
+        ({"workers": -1}, "--workers -1"),
         ({"margin": 0.0}, "--margin 0.0"),
         ({"pairs_per_prompt": 3}, "--pairs_per_prompt 3"),
         ({"temperature": 0.0}, "--temperature 0.0"),

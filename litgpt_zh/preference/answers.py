@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import multiprocessing
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from litgpt_zh.pool import in_order
 from litgpt_zh.preference.choose import Rules, Scored
 from litgpt_zh.preference.requests import Request
 from litgpt_zh.preference.rewards import JUDGE, SURPRISE, combine, measure, surprise
@@ -16,11 +19,85 @@ from litgpt_zh.preference.samples import Answered
 from litgpt_zh.prompts import plain
 
 if TYPE_CHECKING:
+    import torch
+
     from litgpt_zh.generate.load import Loaded
     from litgpt_zh.preference.served import Served
 
 ROOM = 16
 """Tokens a prompt must leave for an answer."""
+ALONE = 400_000_000
+"""Bytes of a process with torch, without a model."""
+
+
+Chunk = tuple[int, list[Request | None]]
+"""Requests, and the number of the first."""
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What a process needs to write samples as ``of_checkpoint`` does."""
+
+    checkpoint_dir: Path
+    dtype: torch.dtype | None
+    seed: int
+    samples: int
+    decoding: dict[str, Any]
+
+
+def processes(loaded: Loaded, wanted: int, chunks: int, batch_size: int) -> int:
+    """How many write side by side: ``wanted``, or for 0 one a core as far as the memory goes; never more than chunks.
+
+    torch counts the cores, hyperthreads of one core once, and OMP_NUM_THREADS limits it.
+    """
+    import torch
+
+    from litgpt_zh.generate.cache import row_bytes
+    from litgpt_zh.generate.memory import SHARE, free_bytes
+
+    if loaded.device.type != "cpu":
+        return 1
+    if not wanted:
+        model = loaded.model
+        weights = sum(parameter.nbytes for parameter in model.parameters())
+        each = ALONE + 2 * weights + batch_size * row_bytes(model, model.max_seq_length)
+        free = free_bytes(loaded.device)
+        wanted = torch.get_num_threads() if free is None else min(torch.get_num_threads(), int(SHARE * free) // each)
+    return max(1, min(wanted, chunks))
+
+
+def written(
+    chunks: Iterator[Chunk], writing: Writing, loaded: Loaded, workers: int
+) -> Generator[tuple[int, list[Answered]]]:
+    """The first number and the samples of each chunk, in order; in ``workers`` processes, or 1: in this one."""
+    if workers == 1:
+        for first, chunk in chunks:
+            yield first, of_checkpoint(chunk, loaded, writing.seed, first, writing.samples, writing.decoding)
+    else:
+        import torch
+
+        arguments = (writing, max(1, torch.get_num_threads() // workers))
+        yield from in_order(_write, chunks, workers, stage="sample_pairs", setup=_prepare, arguments=arguments)
+
+
+def _prepare(writing: Writing, threads: int) -> None:
+    import torch
+
+    from litgpt_zh.generate.load import load
+
+    global _own
+    if multiprocessing.parent_process():  # a single chunk is written in the parent, which keeps its threads
+        torch.set_num_threads(threads)
+    _own = writing, load(writing.checkpoint_dir, dtype=writing.dtype)
+
+
+def _write(job: Chunk) -> tuple[int, list[Answered]]:
+    first, chunk = job
+    writing, loaded = _own
+    return first, of_checkpoint(chunk, loaded, writing.seed, first, writing.samples, writing.decoding)
+
+
+_own: tuple[Writing, Loaded]
 
 
 def of_checkpoint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -81,8 +82,8 @@ def pair_samples(
             asked = (None if isinstance(a, str) else a[0] for a in read_samples(samples_dir))
             held_out.write(stage.folder, asked, val_share, seed)
 
-            def answer(chunk: list[Answered], first: int) -> list[Answered]:
-                return scored(chunk, rules)
+            def answer(chunks: Iterator[tuple[int, list[Answered]]]) -> Generator[list[Answered]]:
+                yield from (scored(chunk, rules) for _, chunk in chunks)
 
             fill(stage, loaded, read_samples(samples_dir), answer, rules, sampled.counts["read"])
     print(stage_line(out_dir, summary(stage.counts), stage.finished))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from litgpt_zh.instruct.encode import Encoder
 from litgpt_zh.instruct.formats import Bad
 from litgpt_zh.instruct.writer import TOKENIZER
 from litgpt_zh.language import say, stage_line
-from litgpt_zh.preference.answers import of_checkpoint, of_server, sampled, score, scored
+from litgpt_zh.preference.answers import Writing, of_server, processes, sampled, score, scored, written
 from litgpt_zh.preference.choose import NO_SCORE, Balance, Rules, Scored, best_worst, classic, graded
 from litgpt_zh.preference.requests import Request, requests
 from litgpt_zh.preference.rewards import BAND, BEST, JUDGE, KNOWN, NAMES, SURPRISE, WEIGHTS, require_weights
@@ -57,6 +57,7 @@ def sample_pairs(
     max_new_tokens: int | None = None,
     batch_size: int = 64,
     precision: Literal["auto", "32-true", "bf16-true"] = "auto",
+    workers: int = 0,
     world_seed: int = 135_792_468,
     world_length: Literal["short", "full"] = "short",
     plots: list[str] | None = None,
@@ -98,6 +99,8 @@ def sample_pairs(
             no end is put behind it.
         batch_size: answers written together.
         precision: of the model that writes them; auto is bf16-true on a GPU and on a CPU with bfloat16 instructions.
+        workers: processes that write the samples on a CPU, each ``batch_size`` at a time: small matrices keep one core
+            busy, not many. 0 is one a core, as far as the memory goes. A GPU has one.
         world_seed: of the story world; another one than the training corpus was made with.
         world_length: of the story world's stories.
         plots: plots of the story world to ask for, as in the corpus; all by default.
@@ -136,7 +139,7 @@ def sample_pairs(
         "form": rules.form, **rules.settings(), **asking, "world_length": world_length, **decoding, "val_share": val_share,
         **later, **({"keep_samples": True} if keep_samples else {}), **({"precision": precision} if precision != "auto" else {}),
     }  # fmt: skip
-    require({**settings, "concurrency": concurrency})
+    require({**settings, "concurrency": concurrency, "workers": workers})
     server, judging = _endpoints(rules, endpoint, judge, decoding)
     settings |= {name: one.identity() for name, one in (("endpoint", server), ("judge", judging)) if one}
 
@@ -159,13 +162,17 @@ def sample_pairs(
                 book = ledger or Path(out_dir).with_name(Path(out_dir).name + ".ledger")
                 served, judged = _calls(opened, server, judging, book, concurrency)
                 how = {**decoding, "batch_size": batch_size, "logprobs": SURPRISE in rules.parts or keep_samples}
+                spread = processes(loaded, workers, -(-count // CHUNK), batch_size)
+                writing = Writing(loaded.folder, batch_dtype(precision), seed, samples, how)
 
-                def answer(chunk: list[Request | None], first: int) -> list[Answered]:
+                def answer(chunks: Iterator[tuple[int, list[Request | None]]]) -> Generator[list[Answered]]:
                     if served:
-                        found = of_server(chunk, loaded, first, samples, served)
+                        found = ((first, of_server(chunk, loaded, first, samples, served)) for first, chunk in chunks)
                     else:
-                        found = of_checkpoint(chunk, loaded, seed, first, samples, how)
-                    return keep(first, scored(judged.judged(found) if judged else found, rules))
+                        found = written(chunks, writing, loaded, spread)
+                    with contextlib.closing(found):
+                        for first, answers in found:
+                            yield keep(first, scored(judged.judged(answers) if judged else answers, rules))
 
                 fill(stage, loaded, wanted(), answer, rules, count)
                 for name, calls in (("troubles", served), ("judge_troubles", judged)):
@@ -196,7 +203,7 @@ def require(settings: dict[str, Any]) -> None:
     for name, low, high in (
         ("count", 2, 10**9), ("samples", low_samples, 1024), ("margin", 1e-9, 1), ("pairs_per_prompt", 1, 2),
         ("length_ratio", 1e-6, 1), ("temperature", 1e-6, 10), ("skip", 0, 10**12),
-        ("concurrency", 1, 2000),
+        ("concurrency", 1, 2000), ("workers", 0, 1024),
     ):  # fmt: skip
         if name in settings and not low <= settings[name] <= high:
             raise UserError(f"sample_pairs: --{name} {settings[name]} is out of range, use {low} to {high}")
@@ -208,33 +215,45 @@ def fill(
     stage: Workspace,
     loaded: Loaded,
     wanted: Iterator[Any],
-    answer: Callable[[list[Any], int], list[Answered]],
+    answer: Callable[[Iterator[tuple[int, list[Any]]]], Generator[list[Answered]]],
     rules: Rules,
     count: int,
 ) -> None:
-    """Write the pairs of the answers to ``count`` things wanted; ``answer`` gets some of them and the first's number."""
+    """Write the pairs of the answers to ``count`` things wanted.
+
+    Args:
+        answer: from chunks of things wanted, each with its first one's number, to the answers to each chunk, in order.
+    """
     settings, encoder = stage.manifest.settings, Encoder(stage.folder)
     writer = PairWriter(stage.folder, rules.form, resume=stage.resumed)
     seen = {name: Counter(counts) for name, counts in writer.state.histograms.items()}
     balance = Balance(rules.no_worse, dict.fromkeys(rules.balanced, 0.0) | writer.state.sums)
     with progress(count, desc=say("要求", "requests"), unit=say("个", "request"), scale=False) as bar:
         bar.update(writer.state.read)
-        wanted = islice(wanted, writer.state.read, None)
-        while chunk := list(islice(wanted, CHUNK)):
-            for number, answers in enumerate(answer(chunk, writer.state.read), start=writer.state.read + 1):
-                results = answers if isinstance(answers, str) else _paired(*answers, loaded, rules, seen, balance)
-                for result in [Bad("request", number, results)] if isinstance(results, str) else results:
-                    take(result, writer, settings)
-            writer.state.read += len(chunk)
-            writer.state.histograms = {name: dict(counts) for name, counts in seen.items()}
-            writer.state.sums = dict(balance.sums)
-            writer.commit()
-            bar.update(len(chunk))
+        with contextlib.closing(answer(_chunks(wanted, writer.state.read))) as found:
+            for answers in found:
+                for number, one in enumerate(answers, start=writer.state.read + 1):
+                    results = one if isinstance(one, str) else _paired(*one, loaded, rules, seen, balance)
+                    for result in [Bad("request", number, results)] if isinstance(results, str) else results:
+                        take(result, writer, settings)
+                writer.state.read += len(answers)
+                writer.state.histograms = {name: dict(counts) for name, counts in seen.items()}
+                writer.state.sums = dict(balance.sums)
+                writer.commit()
+                bar.update(len(answers))
     histograms = {name: _ordered(counts) for name, counts in writer.state.histograms.items()}
     stage.counts.update(writer.finish(encoder, loaded.model.max_seq_length))
     paired = sum(histograms.get(f"{rules.form}_per_request", {}).values())
     stage.counts.update({"yield": round(paired / max(stage.counts["read"], 1), 4), "histograms": histograms})
     refuse_empty(stage.counts, settings)
+
+
+def _chunks(wanted: Iterator[Any], read: int) -> Iterator[tuple[int, list[Any]]]:
+    """What is wanted behind the first ``read``, some at a time, each with the number of its first."""
+    wanted = islice(wanted, read, None)
+    while chunk := list(islice(wanted, CHUNK)):
+        yield read, chunk
+        read += len(chunk)
 
 
 def _endpoints(
