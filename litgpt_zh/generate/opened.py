@@ -29,8 +29,7 @@ def kv_caches(model: GPT, rows: int, length: int) -> Iterator[tuple[list[RowCach
         RuntimeError: the model has such caches already: two engines on one model would write into each other's.
     """
     config, view = model.config, View()
-    blocks, weight = list(model.transformer.h), model.lm_head.weight
-    layers = [block.attn for block in blocks]
+    weight, layers = model.lm_head.weight, [block.attn for block in model.transformer.h]
     if any(isinstance(layer.kv_cache, RowCache) for layer in layers):
         raise RuntimeError("another engine has this model open; close it first, or load the model a second time")
     before = [layer.kv_cache for layer in layers], model.mask_cache, model.training
@@ -46,7 +45,7 @@ def kv_caches(model: GPT, rows: int, length: int) -> Iterator[tuple[list[RowCach
             layer.kv_cache = cache
             layer.scaled_dot_product_attention = MethodType(_attention, layer)
         if cpu:
-            changed += _stand_in(model)
+            _stand_in(model, changed)
         # litgpt looks a mask up for each row, which nothing here reads: one column instead of length x length
         model.mask_cache = torch.ones(1, 1, length, 1, dtype=torch.bool, device=weight.device)
         yield caches, view
@@ -60,9 +59,8 @@ def kv_caches(model: GPT, rows: int, length: int) -> Iterator[tuple[list[RowCach
         model.train(before[2])
 
 
-def _stand_in(model: GPT) -> list[nn.Module]:
-    """Give modules of a model on a CPU, which waits for calls, a forward pass of fewer calls; returns those that have one."""
-    changed: list[nn.Module] = []
+def _stand_in(model: GPT, changed: list[nn.Module]) -> None:
+    """Give modules of a model on a CPU, which waits for calls, a forward pass of fewer calls; put them into ``changed``."""
     norms: dict[nn.Module, tuple[torch.Tensor, torch.Tensor]] = {}
     for norm in (module for module in model.modules() if type(module) is RMSNorm):
         root, gain = norm.weight.numel() ** 0.5, norm.weight.detach().float() + norm.add_unit_offset
@@ -81,7 +79,6 @@ def _stand_in(model: GPT) -> list[nn.Module]:
     if type(head) is nn.Linear and head.bias is None and head.weight.dtype == torch.float32:
         head.forward = partial(_head, head.weight)
         changed.append(head)
-    return changed
 
 
 def _plain(block: Block) -> bool:
