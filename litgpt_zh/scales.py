@@ -69,7 +69,7 @@ SCALES = {
         rounds=1, requests=24, preference_batch=4,
     ),
     "cpu": Scale(
-        name="cpu", model="zh-tinystories-2m", minutes="双核 CPU 约半小时", minutes_en="about half an hour on 2 cores",
+        name="cpu", model="zh-tinystories-2m", minutes="双核 CPU 半小时到五十分钟", minutes_en="30 to 50 minutes on 2 cores",
         stories=40_000, block_size=256, micro_batch=8, global_batch=8,
         pretrain_tokens=1_500_000, pretrain_optimizer=_muon(0.02),
         sft_drills=8_000, sft_records=36_000, sft_batch=8, sft_optimizer=_muon(0.014), plots=FEW,
@@ -86,9 +86,10 @@ SCALES = {
 
 SCALES["cpu-bf16"] = replace(
     SCALES["cpu"], name="cpu-bf16", precision="bf16-mixed", stories=60_000, sft_records=56_000,
+    minutes="双核 CPU 约半小时", minutes_en="about half an hour on 2 cores",
     pretrain_optimizer=_muon(0.02, bfloat16=True), sft_optimizer=_muon(0.014, bfloat16=True),
 )  # fmt: skip
-"""The same minutes on a processor with bfloat16 instructions: half as many tokens again."""
+"""For a processor with bfloat16 instructions: half as many tokens again."""
 
 
 def for_cpu() -> str:
