@@ -295,21 +295,15 @@ def test_rows_are_planned_from_the_memory(model, monkeypatch):
 @pytest.mark.parametrize(
     "settings",
     [
-        {},
-        {"attention_logit_softcapping": 5.0},
-        {"attention_scores_scalar": 3},
-        {"norm_qk": True},
-        {"rope_interleave": True},
-        {"rotary_percentage": 0.5},
-        {"bias": True},
+        {}, {"attention_logit_softcapping": 5.0}, {"attention_scores_scalar": 3}, {"norm_qk": True},
+        {"rope_interleave": True}, {"rotary_percentage": 0.5}, {"bias": True},
         {"parallel_residual": True, "shared_attention_norm": True},
         {"post_attention_norm": True, "post_mlp_norm": True},
-        {"mlp_class_name": "GemmaMLP"},
-        {"norm_class_name": "LayerNorm"},
+        {"mlp_class_name": "GemmaMLP"}, {"norm_class_name": "LayerNorm"},
         {"vocab_size": 2500, "padded_vocab_size": 2500},  # a head in three parts
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_attention_of_other_models(settings):
     config = replace(tiny_model().config, **settings)
     assert config.n_query_groups < config.n_head
