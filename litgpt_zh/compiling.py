@@ -11,7 +11,10 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from litgpt.model import GPT
 from torch._inductor.runtime.cache_dir_utils import cache_dir, default_cache_dir
+
+from litgpt_zh.loops import swapped
 
 MANY = 3000
 """Steps of finetuning from which compiling pays: half a minute of it against a tenth of each step."""
@@ -68,21 +71,20 @@ def eager() -> Any:
 
 
 @contextlib.contextmanager
-def reproducible(device: torch.device) -> Iterator[None]:
-    """On a CPU: the same numbers in every run with as many threads, so that a killed run ends as one that was left alone.
+def by_blocks(device: torch.device) -> Iterator[None]:
+    """While litgpt compiles its GPT on a CPU: one block for all instead of the whole model.
 
-    A compiled embedding adds its gradient up by atomic additions, in the order in which the threads come;
-    ``torch.use_deterministic_algorithms`` has it done by an operator with a fixed order. A GPU keeps its own ways.
+    A step takes as long, and the first one a seventh of the time (docs/LOG.md). What is not in a block adds up in one order:
+    a compiled embedding would do so by atomic additions, and a killed run would end in other weights than one left alone.
     """
-    if device.type != "cpu":
+    original = torch.compile
+
+    def compile_model(model: Any, *args: Any, **options: Any) -> Any:
+        if not isinstance(model, GPT):
+            return original(model, *args, **options)
+        for block in model.transformer.h:
+            block.compile()
+        return model
+
+    with swapped(torch, compile=compile_model) if device.type == "cpu" else contextlib.nullcontext():
         yield
-        return
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]

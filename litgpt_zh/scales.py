@@ -45,9 +45,8 @@ class Scale:
     score: int = 200
 
 
-def _muon(lr: float, bfloat16: bool = False) -> dict[str, Any]:
-    init_args = {"lr": lr} | ({"bfloat16": True} if bfloat16 else {})
-    return {"class_path": "litgpt_zh.pretrain.optimizer.MuonAdamW", "init_args": init_args}
+def _muon(lr: float, **options: Any) -> dict[str, Any]:
+    return {"class_path": "litgpt_zh.pretrain.optimizer.MuonAdamW", "init_args": {"lr": lr, **options}}
 
 
 def _adamw(lr: float, weight_decay: float) -> dict[str, Any]:
@@ -71,8 +70,8 @@ SCALES = {
     "cpu": Scale(
         name="cpu", model="zh-tinystories-2m", minutes="双核 CPU 半小时到五十分钟", minutes_en="30 to 50 minutes on 2 cores",
         stories=40_000, block_size=256, micro_batch=8, global_batch=8,
-        pretrain_tokens=1_500_000, pretrain_optimizer=_muon(0.02),
-        sft_drills=8_000, sft_records=36_000, sft_batch=8, sft_optimizer=_muon(0.014), plots=FEW,
+        pretrain_tokens=1_500_000, pretrain_optimizer=_muon(0.02, iterations=3),
+        sft_drills=8_000, sft_records=36_000, sft_batch=8, sft_optimizer=_muon(0.014, iterations=3), plots=FEW,
     ),
     "gpu": Scale(
         name="gpu", model="zh-tinystories-44m", minutes="24 GB 显卡约 10 分钟（目标，未实测）",

@@ -15,7 +15,7 @@ from litgpt.config import Config
 from torchmetrics.aggregation import RunningMean
 
 from litgpt_zh import aside, attention, checkpoints, configs, prompts, ranks, runlog, schedule, throughput
-from litgpt_zh.compiling import eager, reproducible, why_not
+from litgpt_zh.compiling import by_blocks, eager, why_not
 from litgpt_zh.language import say
 from litgpt_zh.loops import swapped
 from litgpt_zh.memory import keep_freed
@@ -48,7 +48,7 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
             return
         _choose_start(arguments)
         started = time.perf_counter()
-        loss = loss_for(data, arguments["tokenizer"])
+        loss = loss_for(data, arguments["tokenizer"], fabric)
         watch = Watch(data, arguments, loss)
         parts = swapped(
             module,
@@ -67,7 +67,7 @@ def run(data: Pretraining, module: ModuleType, main: Callable[..., Any], argumen
         # logits as the model computed them: the loss makes them float32, in the same pass as everything else
         as_computed = swapped(fabric.strategy.precision, convert_output=lambda logits: logits)
         watched = runlog.diverging(out_dir, ranks.is_first(fabric))
-        with disk_errors(out_dir), parts, kernel, as_computed, reproducible(fabric.device), watched:
+        with disk_errors(out_dir), parts, kernel, as_computed, by_blocks(fabric.device), watched:
             main(**arguments)
         counts = {"steps": watch.state["step_count"], "micro_batches": watch.state["iter_num"]} | watch.counts()
         if ranks.is_first(fabric):
@@ -115,11 +115,13 @@ def validate(
     return (sums[0] / sums[1]).float()
 
 
-def loss_for(data: Pretraining, tokenizer: Any) -> Callable[..., torch.Tensor]:
-    """The loss for this data, compiled as the model is."""
+def loss_for(data: Pretraining, tokenizer: Any, fabric: Any) -> Callable[..., torch.Tensor]:
+    """The loss for this data, compiled except in float32 on a CPU, where PyTorch's own kernels are faster (docs/LOG.md)."""
     user, assistant = (tokenizer.processor.token_to_id(piece) for piece in (prompts.USER, prompts.ASSISTANT))
     masked = data.mask_requests and None not in (user, assistant)
     plain = loss_without_requests(user, assistant) if masked else cross_entropy
+    if fabric.device.type == "cpu" and fabric.strategy.precision.precision == "32-true":
+        return plain
     compiled = torch.compile(plain)
 
     def loss(logits: torch.Tensor, targets: torch.Tensor, **options: Any) -> torch.Tensor:
@@ -324,7 +326,7 @@ class Watch:
                 self._sample(iteration, share)
 
     def _sample(self, iteration: int, share: float) -> None:
-        with self.meter.paused():
+        with self.meter.paused(), eager():
             text = continue_greedily(
                 self.state["model"], self.arguments["tokenizer"], self.data.sample_prompt, self.data.sample_tokens
             )
