@@ -59,8 +59,8 @@ FEW = tuple(
 )
 """Twelve plots that between them ask for most words of the lexicon: what two million parameters learn in minutes."""
 
-FEWER = tuple("神奇的画笔 梦里的旅行 乱糟糟的房间 搬家 忙碌的一天 长大想当什么".split())
-"""Six of them, which ask for six sevenths of their words: what it learns in as many minutes without bfloat16."""
+FEWER = tuple("神奇的画笔 梦里的旅行 乱糟糟的房间 忙碌的一天 学本领 长大想当什么".split())
+"""Six of them, which ask for 85% of their words: what it learns in as many minutes without bfloat16."""
 
 SCALES = {
     "tiny": Scale(
