@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import random
 import sys
+from dataclasses import asdict
 
 import pytest
 import torch
+from litgpt import lora
 from litgpt.generate.base import generate_fn
 from tiny_checkpoint import tiny_model, tiny_tokenizer, write_checkpoint
 
@@ -57,6 +59,23 @@ def test_greedy_is_litgpts_own(model, prompts, batch_size):
     budgets = [min(40, 96 - len(p)) for p in prompts]
     assert all(a.finished or len(a.ids) == n for a, n in zip(answers, budgets, strict=True))
     assert 0 < sum(a.finished for a in answers) < len(prompts)
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_adapters_need_not_be_merged(model, prompts, head):
+    """A model with LoRA writes what it writes merged, so one in training can be sampled from."""
+    where = dict.fromkeys(("lora_query", "lora_value", "lora_projection", "lora_mlp"), True) | {"lora_head": head}
+    config = lora.Config(lora_r=4, lora_alpha=8, **where, **asdict(model.config))
+    apart = lora.GPT(config).eval()
+    apart.load_state_dict(model.state_dict(), strict=False)
+    torch.manual_seed(1)
+    for name, parameter in apart.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    found = generate(apart, prompts, max_new_tokens=20, stop_ids=[])
+    lora.merge_lora_weights(apart)
+    assert [a.ids for a in found] == [one_by_one(apart, prompt, min(20, 96 - len(prompt)), ()) for prompt in prompts]
+    assert [a.ids for a in found] != [a.ids for a in generate(model, prompts, max_new_tokens=20, stop_ids=[])]
 
 
 def test_samples_do_not_depend_on_neighbours(model, prompts):

@@ -151,7 +151,7 @@ def row_bytes(model: GPT, length: int) -> int:
     keys = model.rope_cache_length() + config.head_size - config.rope_n_elem
     width = config.n_query_groups * (keys + config.head_size)
     padded = -(-length // PIECE) * PIECE
-    return config.n_layer * width * padded * cache_dtype(model.lm_head.weight).itemsize
+    return config.n_layer * width * padded * cache_dtype(model.transformer.wte.weight).itemsize
 
 
 def require_plain(model: GPT) -> None:

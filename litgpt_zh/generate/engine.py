@@ -60,7 +60,7 @@ class Engine:
         self.block = min(length or model.max_seq_length, model.max_seq_length)
         """tokens of the longest prompt with its answer"""
         self._most, self._planned = batch_size, False
-        self._prefill = PREFILL_TOKENS["cuda" if model.lm_head.weight.is_cuda else "cpu"]
+        self._prefill = PREFILL_TOKENS["cuda" if model.transformer.wte.weight.is_cuda else "cpu"]
         self._rows: Rows | None = None
         self._fed = 0
         self._handles = itertools.count()

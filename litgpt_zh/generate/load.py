@@ -39,7 +39,7 @@ class Loaded:
 
     @property
     def device(self) -> torch.device:
-        return self.model.lm_head.weight.device
+        return self.model.transformer.wte.weight.device
 
     @property
     def instruct(self) -> bool:

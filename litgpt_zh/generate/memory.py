@@ -15,7 +15,7 @@ SHARE = 0.8
 
 def rows_that_fit(model: GPT, wanted: int, length: int) -> int:
     """``wanted`` rows of ``length`` positions, or as many as the free memory holds, but at least one."""
-    free = free_bytes(model.lm_head.weight.device)
+    free = free_bytes(model.transformer.wte.weight.device)
     return wanted if free is None else max(1, min(wanted, int(SHARE * free) // row_bytes(model, length)))
 
 

@@ -29,7 +29,7 @@ def kv_caches(model: GPT, rows: int, length: int) -> Iterator[tuple[list[RowCach
         RuntimeError: the model has such caches already: two engines on one model would write into each other's.
     """
     config, view = model.config, View()
-    weight, layers = model.lm_head.weight, [block.attn for block in model.transformer.h]
+    weight, layers = model.transformer.wte.weight, [block.attn for block in model.transformer.h]
     if any(isinstance(layer.kv_cache, RowCache) for layer in layers):
         raise RuntimeError("another engine has this model open; close it first, or load the model a second time")
     before = [layer.kv_cache for layer in layers], model.mask_cache, model.training

@@ -54,7 +54,7 @@ class Rows:
 
     def __init__(self, model: GPT, rows: int, length: int) -> None:
         self._model, self.rows, self.length = model, rows, length
-        self._device = model.lm_head.weight.device
+        self._device = model.transformer.wte.weight.device
         self._open = contextlib.ExitStack()  # opened when nothing more can fail: the model must come back
         self._caches, self._view = self._open.enter_context(kv_caches(model, rows, length))
         self._piece, groups = self._caches[0].k.size(3), model.config.n_query_groups

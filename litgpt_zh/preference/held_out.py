@@ -133,8 +133,6 @@ def figures_of(fabric: Any, model: Any, collate: PairCollate, held: Sequence[Hel
     from litgpt_zh.generate.batch import generate
 
     gpt, asked = unwrap(model), held[:samples]
-    if not hasattr(gpt.lm_head, "weight"):  # litgpt's LoRA head keeps it one level down
-        type(gpt.lm_head).weight = property(lambda head: head.linear.weight)
     nll, tokens = _nll(fabric, model, collate, held)
     eos = collate.records.control[EOS]
     answers = generate(gpt, [item.prompt for item in asked], stop_ids=(eos,)) if asked else []
