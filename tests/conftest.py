@@ -24,6 +24,12 @@ WALK = ("litgpt-zh", "quickstart", "--scale", "tiny", "--out_dir", "quickstart")
 """From a folder of its own: relative paths, so that two walks can be compared to the last byte of their manifests."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first (the Makefile keeps this order): what one worker does alone at the end is short."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def run(*argv: str, stdin: str = "", cwd: Path | None = None, timeout: int = 600) -> subprocess.CompletedProcess[str]:
     """A command as a person types it: ``litgpt ...`` or ``litgpt-zh ...``."""
     module = {"litgpt": "litgpt", "litgpt-zh": "litgpt_zh"}[argv[0]]
