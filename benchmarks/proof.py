@@ -356,7 +356,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             quick(Path(folder), arguments.arms)
     else:
-        plots = list(scales.SCALES[scales.for_cpu()].plots) if arguments.plots_as_quickstart else []
+        plots = list(scales.FEW) if arguments.plots_as_quickstart else []
         proof = Proof(arguments.out, arguments.checkpoint, SETTINGS, plots, toy=False)
         result, cards = prove(proof, arguments.seeds, arguments.arms)
         write_text(proof.out / "proof.json", json.dumps({"settings": SETTINGS, **result}, ensure_ascii=False, indent=1))

@@ -64,7 +64,6 @@ class MuonAdamW(torch.optim.Optimizer):
         betas: of AdamW.
         eps: of AdamW.
         bfloat16: orthogonalise in bfloat16, as the original does: faster on a GPU or processor that has it.
-        iterations: of Newton-Schulz; a CPU feels each in small batches, and 3 learn as well there (docs/LOG.md).
     """
 
     def __init__(
@@ -77,7 +76,6 @@ class MuonAdamW(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
         bfloat16: bool = False,
-        iterations: int = 5,
     ) -> None:
         parameters = list(params)
         by_role: dict[str, list[torch.Tensor]] = {"other": [], "qkv": [], "matrix": []}
@@ -86,7 +84,7 @@ class MuonAdamW(torch.optim.Optimizer):
         defaults = {"lr": lr, "adam_ratio": adam_ratio, "momentum": momentum, "weight_decay": weight_decay}
         groups = [{"params": members, "role": role} for role, members in by_role.items() if members]
         super().__init__(groups, {**defaults, "betas": tuple(betas), "eps": eps})
-        self.bfloat16, self.iterations = bfloat16, iterations
+        self.bfloat16 = bfloat16
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
@@ -106,7 +104,7 @@ class MuonAdamW(torch.optim.Optimizer):
                     parts.setdefault((part.size(0), part.size(1)), []).append((target, part, group["lr"]))
         for (rows_, columns), members in parts.items():  # matrices of one shape together: few large products
             stacked = torch.stack([part for _, part, _ in members])
-            updates = orthogonalised(stacked.bfloat16() if self.bfloat16 else stacked, self.iterations)
+            updates = orthogonalised(stacked.bfloat16() if self.bfloat16 else stacked)
             for (target, _, lr), update in zip(members, updates, strict=True):
                 target.add_(update.to(target.dtype), alpha=-lr * max(1.0, rows_ / columns) ** 0.5)
         return loss

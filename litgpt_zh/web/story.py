@@ -84,9 +84,9 @@ def _text(given: dict[str, Any], name: str) -> str:
 def example(seed: int) -> dict[str, Any]:
     """A request of the story world as the page's fields show it: one that quickstart's models can follow, and never saw."""
     from litgpt_zh.evaluate.stage import world_records
-    from litgpt_zh.scales import FEWER, SHOWN
+    from litgpt_zh.scales import FEW, SHOWN
 
-    asked = subset(Constraints.of(world_records(4, seed, FEWER)[0]), SHOWN, str(seed))
+    asked = subset(Constraints.of(world_records(4, seed, FEW)[0]), SHOWN, str(seed))
     return asdict(asked) | {"words": "，".join(asked.words), "features": list(asked.features)}
 
 
