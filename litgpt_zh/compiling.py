@@ -74,7 +74,7 @@ def eager() -> Any:
 def by_blocks(device: torch.device) -> Iterator[None]:
     """While litgpt compiles its GPT on a CPU: one block for all instead of the whole model.
 
-    A step takes as long, and the first one a seventh of the time (docs/LOG.md). What is not in a block adds up in one order:
+    A step takes as long, and the first one a ninth of the time (docs/LOG.md). What is not in a block adds up in one order:
     a compiled embedding would do so by atomic additions, and a killed run would end in other weights than one left alone.
     """
     original = torch.compile

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch._dynamo.utils import counters
+from litgpt.model import GPT, Block
+from torch._dynamo.utils import clear_compilation_metrics, counters, get_compilation_metrics
 from torch.utils._python_dispatch import TorchDispatchMode
-from trainings import BLOCK, pretrain
+from trainings import BLOCK, pretrain, tiny_config
 
 from litgpt_zh.compiling import why_not
 from litgpt_zh.pretrain.data import Pretraining
@@ -79,6 +80,15 @@ def test_our_loss_is_one_graph_and_few_operators() -> None:
     assert calls[0] < 30 < 200 < calls[1]
 
 
+def test_the_model_is_one_graph() -> None:
+    """As litgpt compiles it where we leave that to litgpt, on a GPU."""
+    model = GPT(tiny_config())
+    model.max_seq_length = BLOCK
+    with torch.compiler.set_stance("default"):  # another test of this file turns compiling off
+        explained = torch._dynamo.explain(model)(torch.randint(0, 480, (2, BLOCK)))
+    assert explained.graph_count == 1 and explained.graph_break_count == 0, explained.break_reasons
+
+
 @pytest.mark.parametrize(("precision", "graphs"), [("32-true", 1), ("bf16-mixed", 2)])
 @pytest.mark.slow
 def test_pretraining_on_a_cpu_compiles_one_block_for_all_and_never_again(
@@ -89,7 +99,11 @@ def test_pretraining_on_a_cpu_compiles_one_block_for_all_and_never_again(
         pytest.skip(reason)
     torch._dynamo.reset()
     counters.clear()
+    clear_compilation_metrics()
     with torch.compiler.set_stance("default"):  # another test of this file turns compiling off
         pretrain(home, tmp_path / "run", monkeypatch, precision=precision)
     assert len(counters["graph_break"]) == 0
     assert counters["stats"]["unique_graphs"] == graphs
+    compiled = {(metrics.co_filename, metrics.co_firstlineno) for metrics in get_compilation_metrics()}
+    block, whole = ((f.__code__.co_filename, f.__code__.co_firstlineno) for f in (Block.forward, GPT.forward))
+    assert block in compiled and whole not in compiled
