@@ -215,11 +215,18 @@ def swapped(module: Any, **parts: Any) -> Iterator[dict[str, Any]]:
             setattr(module, name, part)
 
 
+NO_TOKENIZER = "The checkpoint directory does not exist: "
+"""How litgpt's ``Tokenizer`` begins, whatever folder it was given."""
+
+
 def _one_line(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     """``sys.excepthook``: one line for a mistake of the user's (by our word or litgpt's) and for Ctrl-C, else a traceback."""
-    ours = issubclass(kind, UserError)
-    if ours or (issubclass(kind, FileNotFoundError) and str(error).startswith("checkpoint_dir")):
-        print(f"litgpt-zh: {error}", file=sys.stderr)
+    ours, message = issubclass(kind, UserError), str(error)
+    if ours or (issubclass(kind, FileNotFoundError) and message.startswith("checkpoint_dir")):
+        print(f"litgpt-zh: {message}", file=sys.stderr)
+    elif issubclass(kind, NotADirectoryError) and message.startswith(NO_TOKENIZER):
+        folder = message.removeprefix(NO_TOKENIZER)
+        print(f"litgpt-zh: {folder}: no such folder, so no tokenizer; check tokenizer_dir", file=sys.stderr)
     elif issubclass(kind, KeyboardInterrupt):
         if os.environ.get(INNER):
             return

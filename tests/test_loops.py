@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from litgpt.tokenizer import Tokenizer
 
 from litgpt_zh import configs, loops
 from litgpt_zh.language import INNER
@@ -176,6 +177,14 @@ def test_swapped_parts_are_put_back_after_an_error() -> None:
 def test_a_mistake_of_the_user_is_one_line(capsys: pytest.CaptureFixture) -> None:
     loops._one_line(UserError, UserError("data: no such folder"), None)
     assert capsys.readouterr().err == "litgpt-zh: data: no such folder\n"
+
+
+def test_a_tokenizer_folder_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    with pytest.raises(NotADirectoryError) as found:
+        Tokenizer(tmp_path / "nowhere")
+    loops._one_line(found.type, found.value, None)
+    told = capsys.readouterr().err
+    assert told == f"litgpt-zh: {tmp_path / 'nowhere'}: no such folder, so no tokenizer; check tokenizer_dir\n"
 
 
 @pytest.mark.parametrize(
