@@ -1,4 +1,4 @@
-"""The model family: Llama-shaped, tied embeddings, vocabulary 6,656. Importing this module registers it in litgpt."""
+"""The model family: Llama-shaped, tied embeddings. Importing this module registers it in litgpt."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import litgpt.config
 from litgpt_zh.stage import UserError
 
 VOCAB_SIZE = 6656
-"""52 x 128: no padding rows in the embedding matrix."""
+"""Of every member but the smallest: 52 x 128, so no padding rows in the embedding matrix."""
 
 _SHAPES: dict[str, dict[str, int]] = {
+    "zh-tinystories-1m": dict(n_embd=128, n_layer=4, n_head=4, intermediate_size=384, block_size=256, vocab_size=4096),
     "zh-tinystories-2m": dict(n_embd=128, n_layer=6, n_head=4, intermediate_size=384, block_size=256),
     "zh-tinystories-10m": dict(n_embd=256, n_layer=10, n_head=4, intermediate_size=768, block_size=512),
     "zh-tinystories-44m": dict(n_embd=512, n_layer=12, n_head=8, intermediate_size=1536, block_size=512),
@@ -20,18 +21,17 @@ _SHAPES: dict[str, dict[str, int]] = {
 """head_size is always n_embd / n_head and SwiGLU is 3 x n_embd, so every Llama loader reads the exported model."""
 
 
-def config_dict(name: str, vocab_size: int = VOCAB_SIZE) -> dict[str, Any]:
+def config_dict(name: str) -> dict[str, Any]:
     """Every field of the ``litgpt.Config`` called ``name`` that differs from litgpt's GPT-NeoX-like defaults.
 
     Raises:
         KeyError: no such member of the family.
     """
-    shape = _SHAPES[name]
+    shape = {"vocab_size": VOCAB_SIZE, **_SHAPES[name]}
     return dict(
         name=name,
         hf_config={"org": "litgpt-zh", "name": name, "tie_word_embeddings": True},
-        vocab_size=vocab_size,
-        padded_vocab_size=vocab_size,
+        padded_vocab_size=shape["vocab_size"],
         head_size=shape["n_embd"] // shape["n_head"],
         n_query_groups=shape["n_head"],
         rotary_percentage=1.0,

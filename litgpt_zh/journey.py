@@ -75,8 +75,8 @@ def quickstart(
 
     Args:
         out_dir: folder of the run; everything is in there, the recipes too.
-        scale: auto takes gpu (zh-tinystories-44m) where there is a CUDA GPU, elsewhere cpu (zh-tinystories-2m), or cpu-bf16
-            where the processor has bfloat16 instructions; tiny is for tests.
+        scale: auto takes gpu (zh-tinystories-44m) where there is a CUDA GPU, cpu-bf16 (zh-tinystories-2m) where the
+            processor has bfloat16 instructions, cpu (zh-tinystories-1m) elsewhere; tiny is for tests.
         seed: of the story world and of training.
 
     Raises:

@@ -188,9 +188,13 @@ def test_a_tokenizer_folder_that_is_not_there_is_one_line(capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    ("name", "millions"), [("zh-tinystories-2m", 2.1), ("zh-tinystories-10m", 10.2), ("zh-tinystories-44m", 44.3), ("zh-tinystories-100m", 104.8)]
+    ("name", "millions", "entries"),
+    [
+        ("zh-tinystories-1m", 1.4, 4096), ("zh-tinystories-2m", 2.1, 6656), ("zh-tinystories-10m", 10.2, 6656),
+        ("zh-tinystories-44m", 44.3, 6656), ("zh-tinystories-100m", 104.8, 6656),
+    ],
 )  # fmt: skip
-def test_the_family_has_the_sizes_it_is_named_after(name: str, millions: float) -> None:
+def test_the_family_has_the_sizes_it_is_named_after(name: str, millions: float, entries: int) -> None:
     from litgpt import GPT, Config
 
     config = Config.from_name(name)
@@ -199,7 +203,7 @@ def test_the_family_has_the_sizes_it_is_named_after(name: str, millions: float) 
     model.lm_head.weight = model.transformer.wte.weight
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == millions
     assert config.n_head * config.head_size == config.n_embd
-    assert config.padded_vocab_size == config.vocab_size == 6656
+    assert config.padded_vocab_size == config.vocab_size == entries
     assert configs.is_tied(config)
 
 

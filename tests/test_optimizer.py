@@ -41,6 +41,23 @@ def test_orthogonalised_has_singular_values_near_one() -> None:
         assert values.median() > 0.6
 
 
+def test_fewer_iterations_of_newton_schulz_are_those_asked_for() -> None:
+    """The first update of a matrix is its orthogonalised gradient: Nesterov only scales it."""
+    updates = {}
+    for iterations in (3, 5):
+        gpt = model()
+        weight = gpt.transformer.h[0].attn.proj.weight
+        before = weight.detach().clone()
+        optimizer = MuonAdamW(gpt.parameters(), lr=0.02, weight_decay=0.0, iterations=iterations)
+        weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+        optimizer.step()
+        torch.testing.assert_close(
+            before - weight, 0.02 * orthogonalised(weight.grad, iterations), atol=1e-6, rtol=1e-4
+        )
+        updates[iterations] = before - weight.detach()
+    assert (updates[3] - updates[5]).abs().max() > 1e-3
+
+
 def test_embeddings_and_norms_get_adamw_without_decay() -> None:
     """Against torch's own AdamW on the same gradients."""
     ours, reference = model(), model()

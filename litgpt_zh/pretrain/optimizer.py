@@ -63,6 +63,7 @@ class MuonAdamW(torch.optim.Optimizer):
         weight_decay: of the matrices.
         betas: of AdamW.
         eps: of AdamW.
+        iterations: of Newton-Schulz; fewer are faster, and the singular values of an update lie further from one.
         bfloat16: orthogonalise in bfloat16, as the original does: faster on a GPU or processor that has it.
     """
 
@@ -75,6 +76,7 @@ class MuonAdamW(torch.optim.Optimizer):
         weight_decay: float = 0.05,
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
+        iterations: int = 5,
         bfloat16: bool = False,
     ) -> None:
         parameters = list(params)
@@ -84,7 +86,7 @@ class MuonAdamW(torch.optim.Optimizer):
         defaults = {"lr": lr, "adam_ratio": adam_ratio, "momentum": momentum, "weight_decay": weight_decay}
         groups = [{"params": members, "role": role} for role, members in by_role.items() if members]
         super().__init__(groups, {**defaults, "betas": tuple(betas), "eps": eps})
-        self.bfloat16 = bfloat16
+        self.iterations, self.bfloat16 = iterations, bfloat16
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
@@ -104,7 +106,7 @@ class MuonAdamW(torch.optim.Optimizer):
                     parts.setdefault((part.size(0), part.size(1)), []).append((target, part, group["lr"]))
         for (rows_, columns), members in parts.items():  # matrices of one shape together: few large products
             stacked = torch.stack([part for _, part, _ in members])
-            updates = orthogonalised(stacked.bfloat16() if self.bfloat16 else stacked)
+            updates = orthogonalised(stacked.bfloat16() if self.bfloat16 else stacked, self.iterations)
             for (target, _, lr), update in zip(members, updates, strict=True):
                 target.add_(update.to(target.dtype), alpha=-lr * max(1.0, rows_ / columns) ** 0.5)
         return loss
