@@ -341,7 +341,9 @@ def bars(rows: dict[str, Any], cards: dict[str, list[dict[str, Any]]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, help="an SFT checkpoint (a run's final/)")
-    parser.add_argument("--plots-as-quickstart", action="store_true", help="ask for the plots quickstart is trained on")
+    parser.add_argument(
+        "--plots-as-quickstart", action="store_true", help="ask for the plots quickstart is trained on here"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", nargs="+", choices=list(ARMS)[1:], default=list(ARMS)[1:])
     parser.add_argument("--out", type=Path, default=Path("runs/proof"))
@@ -356,7 +358,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             quick(Path(folder), arguments.arms)
     else:
-        plots = list(scales.FEW) if arguments.plots_as_quickstart else []
+        plots = list(scales.SCALES[scales.for_cpu()].plots) if arguments.plots_as_quickstart else []
         proof = Proof(arguments.out, arguments.checkpoint, SETTINGS, plots, toy=False)
         result, cards = prove(proof, arguments.seeds, arguments.arms)
         write_text(proof.out / "proof.json", json.dumps({"settings": SETTINGS, **result}, ensure_ascii=False, indent=1))

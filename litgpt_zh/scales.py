@@ -66,7 +66,7 @@ SHORT = tuple("亲手做的礼物" if plot == "搬家" else plot for plot in FEW
 
 SCALES = {
     "tiny": Scale(
-        name="tiny", model="zh-tinystories-2m", minutes="一两分钟", minutes_en="a minute or two",
+        name="tiny", model="zh-tinystories-2m", minutes="几分钟", minutes_en="a few minutes",
         stories=400, block_size=256, micro_batch=4, global_batch=8,
         pretrain_tokens=4 * 8 * 256, pretrain_optimizer=_muon(0.02),
         sft_drills=16, sft_records=64, sft_batch=16, sft_optimizer=_muon(0.01), score=8, vocab_size=4096,
@@ -77,7 +77,7 @@ SCALES = {
         stories=44_000, block_size=256, micro_batch=8, global_batch=8,
         pretrain_tokens=1_000_000, pretrain_optimizer=_muon(0.02, iterations=3),
         sft_drills=8_000, sft_records=41_000, sft_batch=8, sft_optimizer=_muon(0.014, iterations=3), plots=SHORT,
-        vocab_size=4096, dictionary_weight=0.0,
+        vocab_size=4096, dictionary_weight=0.0, rounds=1, requests=1600, preference_lr=1.2e-4,
     ),
     "gpu": Scale(
         name="gpu", model="zh-tinystories-44m", minutes="24 GB 显卡约 10 分钟（目标，未实测）",
@@ -92,7 +92,7 @@ SCALES = {
 SCALES["cpu-bf16"] = replace(
     SCALES["cpu"], name="cpu-bf16", model="zh-tinystories-2m", precision="bf16-mixed", stories=60_000, sft_records=56_000,
     plots=FEW, pretrain_tokens=1_500_000, pretrain_optimizer=_muon(0.02, bfloat16=True), sft_optimizer=_muon(0.014, bfloat16=True),
-    vocab_size=6656, dictionary_weight=0.05,
+    vocab_size=6656, dictionary_weight=0.05, rounds=2, requests=1000, preference_lr=8e-5,
 )  # fmt: skip
 """For a processor with bfloat16 instructions: a larger model and more of everything, in the same time."""
 
