@@ -64,7 +64,7 @@ STEPS = (
 
 def quickstart(
     out_dir: Path = Path("runs/quickstart"),
-    scale: Literal["auto", "tiny", "cpu", "cpu-bf16", "gpu"] = "auto",
+    scale: Literal["auto", "tiny", "cpu-small", "cpu", "cpu-bf16", "gpu"] = "auto",
     seed: int = 0,
 ) -> None:
     """From nothing to a Chinese story model you can talk to, on this machine, in minutes.
@@ -76,7 +76,8 @@ def quickstart(
     Args:
         out_dir: folder of the run; everything is in there, the recipes too.
         scale: auto takes gpu (zh-tinystories-44m) where there is a CUDA GPU, cpu-bf16 (zh-tinystories-2m) where the
-            processor has bfloat16 instructions, cpu (zh-tinystories-1m) elsewhere; tiny is for tests.
+            processor has bfloat16 instructions, elsewhere cpu (the same model, slower) with four cores and more, cpu-small
+            (zh-tinystories-1m) with fewer; tiny is for tests.
         seed: of the story world and of training.
 
     Raises:
