@@ -73,7 +73,7 @@ SCALES = {
         rounds=1, requests=24, preference_batch=4,
     ),
     "cpu": Scale(
-        name="cpu", model="zh-tinystories-2m", minutes="双核 CPU 48 分钟，核多就快", minutes_en="48 minutes on 2 cores, less on more",
+        name="cpu", model="zh-tinystories-2m", minutes="双核 CPU 48 分钟", minutes_en="48 minutes on 2 cores",
         stories=40_000, block_size=256, micro_batch=8, global_batch=8,
         pretrain_tokens=1_500_000, pretrain_optimizer=_muon(0.02),
         sft_drills=8_000, sft_records=36_000, sft_batch=8, sft_optimizer=_muon(0.014), plots=FEW,
