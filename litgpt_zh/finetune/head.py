@@ -17,12 +17,11 @@ ROWS = 64
 
 
 @contextlib.contextmanager
-def head_only_at(model: Any, mask: torch.Tensor) -> Iterator[None]:
-    """While it lasts, ``model(ids)`` gives logits (N, V) of the N positions in ``mask`` (B, T), row by row.
+def head_only_at(model: Any, places: torch.Tensor) -> Iterator[None]:
+    """While it lasts, ``model(ids)`` gives logits (N, V) of the N ``places`` in ``ids`` laid flat.
 
     More rows follow up to a multiple of ``ROWS``, of no meaning.
     """
-    places = mask.flatten().nonzero().squeeze(1)
     places = F.pad(places, (0, -len(places) % ROWS))
 
     def pick(_: Any, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -48,7 +47,7 @@ def token_nll(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> tupl
     """
     targets = labels[:, 1:]
     mask = targets != IGNORE
-    with head_only_at(model, mask):
+    with head_only_at(model, mask.flatten().nonzero().squeeze(1)):
         logits = model(input_ids[:, :-1])
     learnt = targets[mask]  # (N,)
     return F.cross_entropy(logits[: len(learnt)].float(), learnt, reduction="none"), mask

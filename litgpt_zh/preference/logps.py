@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
-from litgpt_zh.finetune.head import token_nll
+from litgpt_zh.finetune.head import head_only_at, token_nll
+from litgpt_zh.instruct.dataset import IGNORE
+from litgpt_zh.preference import prefix
+from litgpt_zh.sampling import unwrap
 
 
 def completion_logps(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -20,6 +24,20 @@ def completion_logps(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) 
     Returns:
         Sums in nats, float32 (B,), and the number of tokens, int64 (B,).
     """
-    nll, mask = token_nll(model, input_ids, labels)
+    if prefix.serves(gpt := unwrap(model)):
+        nll, mask = _each_once(model, gpt, input_ids[:, :-1], labels[:, 1:])
+    else:
+        nll, mask = token_nll(model, input_ids, labels)
     spread = torch.zeros(mask.shape, device=nll.device).masked_scatter(mask, nll)
     return -spread.sum(dim=1), mask.sum(dim=1)
+
+
+def _each_once(
+    model: Any, gpt: Any, input_ids: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As ``token_nll``; prompts that rows share go through the model once."""
+    mask, tokens = targets != IGNORE, prefix.column(input_ids, targets)
+    with prefix.attending(gpt, tokens), head_only_at(model, tokens.rows[mask]):
+        logits = model(input_ids.flatten()[tokens.places][:, None], tokens.positions)
+    learnt = targets[mask]  # (N,)
+    return F.cross_entropy(logits[: len(learnt)].float(), learnt, reduction="none"), mask
