@@ -1,27 +1,33 @@
 """The bars of batched sampling: exact against litgpt's own generation, 20 times as fast, half as fast again as transformers.
 
     python benchmarks/sampling.py           # five rounds
-    python benchmarks/sampling.py --quick   # three rounds, within a minute on 2 cores
+    python benchmarks/sampling.py --quick   # two rounds, about a minute and a half on 2 cores
     python benchmarks/sampling.py --precision 32-true
 
-The 2m shape with random weights, ragged prompts of 10-60 tokens, answers of a forced length; every side in this process, with
-the same threads, the same prompts and the same number of tokens, in turn (A B A B), the median of the rounds. Exactness is
-asked in float32. Speed, all sides alike, in ``litgpt generate``'s own default, bf16-true, which ``sample_pairs`` uses too, or
-in float32 where the processor has no bfloat16 instructions.
-Stock: ``litgpt.generate.base.generate_fn``, one prompt after another, with litgpt's KV cache. transformers: its ``generate``
-on the exported model, left-padded batches, greedy, with its KV cache. One line a figure, ``name: value (bar: ...)``; the exit
-status is 1 if a bar is missed.
+The 2m shape with random weights, ragged prompts of 10-60 tokens, answers of a forced length. Exactness is asked in float32.
+Speed, all sides alike, in ``litgpt generate``'s own default, bf16-true, which ``sample_pairs`` uses too, or in float32 where
+the processor has no bfloat16 instructions; the sides in turn (A B C A B C), the median of the rounds.
+
+``sample_pairs`` writes in a process a core on a CPU, for matrices this small do not fill several cores. So that nobody loses
+by it, every side gets the faster of two ways, found by a trial: one process with all threads, or a process a core with one
+thread each. Only stock, which writes one prompt after another, stays one process.
+Stock: ``litgpt.generate.base.generate_fn`` with litgpt's KV cache. transformers: its ``generate`` on the exported model,
+left-padded batches, greedy, with its KV cache. One line a figure, ``name: value (bar: ...)``; the exit status is 1 if a bar
+is missed.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import random
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,9 +43,6 @@ from litgpt_zh.generate.batch import generate
 from litgpt_zh.generate.engine import Engine
 from litgpt_zh.generate.load import PRECISIONS, load
 from litgpt_zh.generate.request import Request
-from litgpt_zh.preference.answers import Writing, written
-from litgpt_zh.preference.requests import requests
-from litgpt_zh.preference.sample import CHUNK
 from litgpt_zh.processor import has_bfloat16
 
 BATCH = 64
@@ -69,36 +72,12 @@ def checkpoint(folder: Path) -> Path:
     return folder
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """With one thread the time of this process alone: what others take of a busy machine is left out."""
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    started = clock()
-    work()
-    return clock() - started
-
-
 def stock(model: GPT, prompt: Sequence[int], new: int) -> list[int]:
     """litgpt's own greedy answer."""
     tokens = generate_fn(
         model, torch.tensor(prompt), len(prompt) + new, temperature=0.0, include_prompt=False, include_eos=False
     )
     return [int(token) for token in tokens]
-
-
-def against_stock(model: GPT, rounds: int) -> None:
-    """Speed."""
-    prompts, part = ragged(BATCH, 6656), 4
-    generate(model, prompts, max_new_tokens=NEW, stop_ids=[])
-    ratios = []
-    for number in range(rounds):
-        some = prompts[number * part % BATCH :][:part]
-        model.set_kv_cache(1)
-        slow = seconds(lambda some=some: [stock(model, p, NEW) for p in some]) / part
-        model.clear_kv_cache()
-        fast = seconds(lambda: generate(model, prompts, max_new_tokens=NEW, stop_ids=[])) / BATCH
-        ratios.append(slow / fast)
-        print(f"  round {number + 1}: stock {NEW / slow:.0f} tokens/s, batch of {BATCH} {NEW / fast:.0f} tokens/s")
-    figure(f"speed over stock one at a time, batch {BATCH}", statistics.median(ratios), ">= 20", statistics.median(ratios) >= 20, ".1f")  # fmt: skip
 
 
 def exactness(model: GPT) -> None:
@@ -134,95 +113,162 @@ def exactness(model: GPT) -> None:
     figure(f"answers sampled (0.7, top-k 50) equal in batches of 1, 7 and {BATCH}", share, "100%", share == 1, ".1%")
 
 
-def against_transformers(folder: Path, home: Path, dtype: torch.dtype, rounds: int) -> None:
-    """Speed, of one batch of equal lengths and of twice as many answers that end at different times."""
-    import transformers
+class Sides:
+    """The models of the sides in one process.
 
-    transformers.logging.set_verbosity_error()
-    export(folder, home / "hf")
-    ours = load(folder, device="cpu", dtype=dtype).model
-    theirs = transformers.AutoModelForCausalLM.from_pretrained(home / "hf", dtype=dtype).eval()
-    theirs.generation_config.eos_token_id = None
-    rng = random.Random(2)
-    in_engine(ours, ragged(BATCH, 6656), [20] * BATCH, {})  # warms up
-    in_transformers(theirs, ragged(BATCH, 6656), [20] * BATCH)
-    for name, count, lengths, times in (
-        (f"batch {BATCH}, {NEW} tokens each", BATCH, lambda: NEW, rounds),
-        (f"{2 * BATCH} answers of 20-180 tokens", 2 * BATCH, lambda: rng.randint(20, 180), rounds // 2),
-    ):
-        prompts, new = ragged(count, 6656, seed=3), [lengths() for _ in range(count)]
-        ratios = []
-        for number in range(times):
-            found: list[list[int]] = []
-            slow = seconds(lambda p=prompts, n=new, found=found: found.extend(in_transformers(theirs, p, n)))
-            mine: dict[int, list[int]] = {}
-            fast = seconds(lambda p=prompts, n=new, mine=mine: in_engine(ours, p, n, mine))
-            ratios.append(slow / fast)
-            print(f"  round {number + 1}: transformers {sum(new) / slow:.0f} tokens/s, ours {sum(new) / fast:.0f}")
-        middle = statistics.median(ratios)
-        figure(f"speed over transformers {transformers.__version__}, {name}", middle, ">= 1.5", middle >= 1.5)
-        if dtype == torch.float32:  # in bfloat16 near-ties fall either way
-            share = sum(mine[i] == found[i] for i in range(count)) / count
-            print(f"  answers equal to those of transformers: {share:.1%}")
+    Args:
+        lit: litgpt's checkpoint.
+        hf: the exported one; None leaves transformers out.
+        dtype: of the weights.
+    """
 
+    def __init__(self, lit: Path, hf: Path | None, dtype: torch.dtype) -> None:
+        self._ours, self._stock = (load(lit, device="cpu", dtype=dtype).model for _ in range(2))
+        self._stock.set_kv_cache(1)
+        if hf:
+            import transformers
 
-def in_engine(model: GPT, prompts: list[list[int]], new: list[int], found: dict[int, list[int]]) -> None:
-    with Engine(model, batch_size=BATCH) as engine:
-        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-        which = {engine.add(Request(prompts[i], new[i])): i for i in order}
-        for event in engine.run():
-            assert event.answer
-            found[which[event.handle]] = event.answer.ids
+            transformers.logging.set_verbosity_error()
+            transformers.logging.disable_progress_bar()
+            self._hf = transformers.AutoModelForCausalLM.from_pretrained(hf, dtype=dtype).eval()
+            self._hf.generation_config.eos_token_id = None
 
+    def ours(self, prompts: list[list[int]], new: list[int]) -> list[list[int]]:
+        found: dict[int, list[int]] = {}
+        with Engine(self._ours, batch_size=BATCH) as engine:
+            order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+            which = {engine.add(Request(prompts[i], new[i])): i for i in order}
+            for event in engine.run():
+                assert event.answer
+                found[which[event.handle]] = event.answer.ids
+        return [found[i] for i in range(len(prompts))]
 
-def in_transformers(model: Any, prompts: list[list[int]], new: list[int]) -> list[list[int]]:
-    """Greedy answers, batch after batch; a row stops at its own length, a batch at its longest."""
-    from transformers import StoppingCriteriaList
+    def stock(self, prompts: list[list[int]], new: list[int]) -> list[list[int]]:
+        return [stock(self._stock, prompt, count) for prompt, count in zip(prompts, new, strict=True)]
 
-    found: list[list[int]] = []
-    for start in range(0, len(prompts), BATCH):
-        part, most = prompts[start : start + BATCH], new[start : start + BATCH]
-        width, ends = max(map(len, part)), torch.tensor(most)
-        ids = torch.tensor([[0] * (width - len(p)) + p for p in part])
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in part])
-        stop = StoppingCriteriaList([lambda so_far, _, w=width, e=ends: so_far.size(1) - w >= e])
-        with torch.inference_mode():
-            out = model.generate(
-                ids,
-                attention_mask=mask,
-                do_sample=False,
-                max_new_tokens=max(most),
-                pad_token_id=0,
-                stopping_criteria=stop,
-            )
-        found += [row[width : width + n].tolist() for row, n in zip(out, most, strict=True)]
-    return found
+    def transformers(self, prompts: list[list[int]], new: list[int]) -> list[list[int]]:
+        """Batch after batch; a row stops at its own length, a batch at its longest."""
+        from transformers import StoppingCriteriaList
+
+        found: list[list[int]] = []
+        for start in range(0, len(prompts), BATCH):
+            part, most = prompts[start : start + BATCH], new[start : start + BATCH]
+            width, ends = max(map(len, part)), torch.tensor(most)
+            ids = torch.tensor([[0] * (width - len(p)) + p for p in part])
+            mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in part])
+            stop = StoppingCriteriaList([lambda so_far, _, w=width, e=ends: so_far.size(1) - w >= e])
+            with torch.inference_mode():
+                out = self._hf.generate(
+                    ids,
+                    attention_mask=mask,
+                    do_sample=False,
+                    max_new_tokens=max(most),
+                    pad_token_id=0,
+                    stopping_criteria=stop,
+                )
+            found += [row[width : width + n].tolist() for row, n in zip(out, most, strict=True)]
+        return found
 
 
-def side_by_side(folder: Path, dtype: torch.dtype, rounds: int) -> None:
-    """Speed of ``sample_pairs``' processes, their start included, over one that has all threads."""
-    threads = torch.get_num_threads()
-    if threads == 1:
-        print("processes side by side: not measured: one thread")
-        return
-    loaded = load(folder, device="cpu", dtype=dtype)
-    how = {"temperature": 1.0, "max_new_tokens": NEW, "batch_size": BATCH, "logprobs": True}
-    writing = Writing(folder, dtype, 0, 4, how)
-    asked = list(requests(None, count=4 * threads * CHUNK, fields={}, seed=0, world_seed=1))
-    chunks = [(first, asked[first : first + CHUNK]) for first in range(0, len(asked), CHUNK)]
-    ratios = []
+def _serve(pipe: Any, *arguments: Any) -> None:
+    """A process: does what it is asked with as many threads as it is told, until it is asked nothing."""
+    sides = Sides(*arguments)
+    pipe.send(None)
+    while asked := pipe.recv():
+        side, threads, prompts, new = asked
+        torch.set_num_threads(threads)
+        pipe.send(getattr(sides, side)(prompts, new))
+
+
+class Machine:
+    """A process a core, each with all sides; close it."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.cores = torch.get_num_threads()
+        self._ways = dict.fromkeys(("ours", "stock", "transformers"), 1)
+        context = multiprocessing.get_context("spawn")
+        self._pipes: list[Any] = []
+        for _ in range(self.cores):
+            here, there = context.Pipe()
+            context.Process(target=_serve, args=(there, *arguments), daemon=True).start()
+            there.close()  # so that a process that died is an error here, not silence
+            self._pipes.append(here)
+        for pipe in self._pipes:
+            pipe.recv()
+
+    def close(self) -> None:
+        for pipe in self._pipes:
+            pipe.send(None)
+
+    def tokens_per_second(
+        self, side: str, prompts: list[list[int]], new: list[int], processes: int = 0
+    ) -> tuple[float, list[list[int]]]:
+        """Of ``processes`` (0: as many as ``choose`` found) that write the same at the same time, together; and what one of
+        them wrote."""
+        processes = processes or self._ways[side]
+        started = time.perf_counter()
+        for pipe in self._pipes[:processes]:
+            pipe.send((side, self.cores // processes, prompts, new))
+        found, *_ = [pipe.recv() for pipe in self._pipes[:processes]]
+        return processes * sum(new) / (time.perf_counter() - started), found
+
+    def choose(self, side: str, count: int, new: int) -> None:
+        """One process or all, whichever writes ``count`` answers of ``new`` tokens faster. Each way warms up first."""
+        prompts, rates = ragged(count, 6656), {}
+        for processes in {1, self.cores}:
+            self.tokens_per_second(side, prompts, [4] * count, processes)
+            rates[processes], _ = self.tokens_per_second(side, prompts, [new] * count, processes)
+        self._ways[side] = max(rates, key=lambda way: rates[way])
+        told = ", ".join(f"{way} process{'es' * (way > 1)} {rate:.0f} tokens/s" for way, rate in sorted(rates.items()))
+        print(f"  {side}: {told}")
+
+
+def speed(machine: Machine, peer: str | None, exact: bool, rounds: int) -> None:
+    """Over stock and over ``peer``, of one batch of equal lengths; over ``peer`` of twice as many answers that end at different
+    times.
+
+    Args:
+        machine: its sides.
+        peer: name and version of transformers; None where it is not installed.
+        exact: whether the peer's answers must be ours; in bfloat16 near-ties fall either way.
+        rounds: of the first; half as many of the second.
+    """
+    print(f"the faster way for each side, one process with {machine.cores} threads or {machine.cores} with one:")
+    machine.choose("ours", BATCH, NEW // 2)
+    if peer:
+        machine.choose("transformers", BATCH, NEW // 2)
+    prompts, part = ragged(BATCH, 6656, seed=3), 4
+    ratios: dict[str, list[float]] = {"stock": [], "transformers": []}
     for number in range(rounds):
-        spent = {}
-        for workers in (1, threads):
-            started = time.perf_counter()
-            found = [one for _, part in written(iter(chunks), writing, loaded, workers) for one in part]
-            spent[workers] = time.perf_counter() - started
-            assert len(found) == len(asked)
-        ratios.append(spent[1] / spent[threads])
-        print(
-            f"  round {number + 1}: {4 * len(asked)} answers, one process {spent[1]:.1f} s, {threads} {spent[threads]:.1f} s"
-        )
-    figure(f"sample_pairs, {threads} processes over one", statistics.median(ratios), "none", True)
+        some = prompts[number * part % BATCH :][:part]
+        rate, mine = machine.tokens_per_second("ours", prompts, [NEW] * BATCH)
+        one, _ = machine.tokens_per_second("stock", some, [NEW] * part)
+        ratios["stock"].append(rate / one)
+        told = f"  round {number + 1}: ours {rate:.0f} tokens/s, stock {one:.0f}"
+        if peer:
+            theirs, found = machine.tokens_per_second("transformers", prompts, [NEW] * BATCH)
+            ratios["transformers"].append(rate / theirs)
+            told += f", transformers {theirs:.0f}" + equal(mine, found) * exact
+        print(told)
+    figure(f"speed over stock one at a time, batch {BATCH}", middle := statistics.median(ratios["stock"]), ">= 20", middle >= 20, ".1f")  # fmt: skip
+    if not peer:
+        print("not measured, not installed: transformers")
+        return
+    figure(f"speed over {peer}, batch {BATCH}, {NEW} tokens each", middle := statistics.median(ratios["transformers"]), ">= 1.5", middle >= 1.5)  # fmt: skip
+    rng, uneven = random.Random(2), []
+    prompts = ragged(2 * BATCH, 6656, seed=4)
+    new = [rng.randint(20, 180) for _ in prompts]
+    for number in range(rounds // 2):
+        rate, mine = machine.tokens_per_second("ours", prompts, new)
+        theirs, found = machine.tokens_per_second("transformers", prompts, new)
+        uneven.append(rate / theirs)
+        print(f"  round {number + 1}: ours {rate:.0f} tokens/s, transformers {theirs:.0f}" + equal(mine, found) * exact)
+    figure(f"speed over {peer}, {2 * BATCH} answers of 20-180 tokens", middle := statistics.median(uneven), ">= 1.5", middle >= 1.5)  # fmt: skip
+
+
+def equal(mine: list[list[int]], found: list[list[int]]) -> str:
+    share = sum(a == b for a, b in zip(mine, found, strict=True)) / len(mine)
+    return f", answers equal to those of transformers: {share:.1%}"
 
 
 def on_gpu() -> None:
@@ -236,31 +282,29 @@ def on_gpu() -> None:
     prompts = ragged(4096, 6656)
     rates = []
     for _ in range(3):
-        spent = seconds(
-            lambda: generate(model, prompts, max_new_tokens=200, stop_ids=[], temperature=1.0, batch_size=1024)
-        )
-        rates.append(len(prompts) * 200 / spent)
+        started = time.perf_counter()
+        generate(model, prompts, max_new_tokens=200, stop_ids=[], temperature=1.0, batch_size=1024)
+        rates.append(len(prompts) * 200 / (time.perf_counter() - started))
     figure(f"{name} ({torch.cuda.get_device_name()})", max(rates), ">= 150,000 on an H200-class card", max(rates) >= 150_000, ",.0f")  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three rounds instead of five")
+    parser.add_argument("--quick", action="store_true", help="two rounds instead of five")
     parser.add_argument("--precision", choices=list(PRECISIONS), default="bf16-true" if has_bfloat16() else "32-true")
     arguments = parser.parse_args()
-    rounds, dtype = 3 if arguments.quick else 5, PRECISIONS[arguments.precision]
+    rounds, dtype = 2 if arguments.quick else 5, PRECISIONS[arguments.precision]
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; speed in {arguments.precision}")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         source = checkpoint(home / "lit")
         exactness(load(source, device="cpu", dtype=torch.float32).model)
-        against_stock(load(source, device="cpu", dtype=dtype).model, rounds)
+        peer, hf = None, None
         if find_spec("transformers"):
-            against_transformers(source, home, dtype, rounds)
-        else:
-            print("not measured, not installed: transformers")
-        if not arguments.quick:
-            side_by_side(source, dtype, 2)
+            peer, hf = f"transformers {version('transformers')}", home / "hf"
+            export(source, hf)
+        with closing(Machine(source, hf, dtype)) as machine:
+            speed(machine, peer, dtype == torch.float32, rounds)
     on_gpu()
     sys.exit(0 if OK else 1)
 
