@@ -1,7 +1,7 @@
 """The bars of preference optimisation: its losses are TRL's, and it trains at three times the speed of TRL's DPOTrainer.
 
     python benchmarks/preference.py --trl-python /tmp/trl-venv/bin/python           # both sides in turn, five rounds
-    python benchmarks/preference.py --trl-python /tmp/trl-venv/bin/python --quick   # one round, within a minute
+    python benchmarks/preference.py --trl-python /tmp/trl-venv/bin/python --quick   # one round, a minute or two
 
 TRL 1.16 cannot share an environment with litgpt 0.5.13 (huggingface-hub), so it gets its own:
 
