@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+AS_INSTALLED = {"PYTHONPATH": str(Path(__file__).parent / "as_installed")}
+"""What commands see is what a user has: ``as_installed/sitecustomize.py``."""
+
 QUICK = {
     **os.environ,
+    **AS_INSTALLED,
     "TORCH_COMPILE_DISABLE": "1",
     "OMP_NUM_THREADS": "1",
     "LANG": "zh_CN.UTF-8",

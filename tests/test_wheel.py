@@ -63,9 +63,8 @@ class Installed:
     bin: Path
 
     def run(self, *argv: str, cwd: Path, timeout: int = 1800) -> subprocess.CompletedProcess[str]:
-        environment = {key: value for key, value in QUICK.items() if key != "PYTHONPATH"}
         command = [str(self.bin / argv[0]), *argv[1:]]
-        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=timeout)
+        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=QUICK, timeout=timeout)
 
 
 @pytest.fixture(scope="module")
