@@ -97,7 +97,7 @@ SCALES["cpu-bf16"] = replace(
 
 SCALES["cpu-small"] = replace(
     SCALES["cpu"], name="cpu-small", model="zh-tinystories-1m", vocab_size=4096, dictionary_weight=0.0, plots=SHORT,
-    minutes="双核 CPU 约半小时", minutes_en="about half an hour on 2 cores", stories=46_000, sft_records=43_000,
+    minutes="双核 CPU 约半小时", minutes_en="about half an hour on 2 cores", stories=44_000, sft_records=41_000,
     pretrain_tokens=1_000_000, pretrain_optimizer=_muon(0.02, iterations=3), sft_optimizer=_muon(0.014, iterations=3),
     rounds=1, requests=1600, preference_lr=1.2e-4,
 )  # fmt: skip
