@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import unicodedata
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from litgpt_zh.checkpoints import flat_weights
 from litgpt_zh.generate.load import load
 from litgpt_zh.preference import online as online_module
 from litgpt_zh.preference.gate import Gate, judge
+from litgpt_zh.preference.guards import Limits
 from litgpt_zh.preference.online import online, recipe_of, table
 from litgpt_zh.stage import Manifest, UserError
 
@@ -212,7 +214,8 @@ def test_every_round_learns_from_the_model_before_it(home: Path, whole: Path) ->
         recipes = whole / f"round-{number}" / "recipes"
         pairs, train = (yaml.safe_load((recipes / f"{name}.yaml").read_text("utf-8")) for name in ("pairs", "train"))
         assert pairs["checkpoint_dir"] == train["checkpoint_dir"]  # samples and reference are of the round's start
-        own = {"seed": number, "loss": "rpo", "pairs_dir": pairs["out_dir"]}
+        limits = {limit.name: None for limit in fields(Limits)}  # the gate decides
+        own = {"seed": number, "loss": "rpo", "pairs_dir": pairs["out_dir"]} | limits
         assert train["data"]["init_args"] == own | ({"check_sft": False} if number > 1 else {})
         assert (pairs["skip"], pairs["seed"], train["seed"]) == (20 * (number - 1), number, number)
         assert Manifest.read(Path(pairs["out_dir"])).counts["read"] == 20
@@ -220,6 +223,13 @@ def test_every_round_learns_from_the_model_before_it(home: Path, whole: Path) ->
     assert starts == [sft, whole / "round-1" / "train" / "final"]
     assert not same_weights(sft, whole / "round-1" / "train" / "final")
     assert not same_weights(whole / "round-1" / "train" / "final", whole / "round-2" / "train" / "final")
+
+
+def test_a_limit_of_the_recipe_stays(tmp_path: Path) -> None:
+    recipe = TRAIN | {"data": {**TRAIN["data"], "init_args": {"max_nll_rise": 0.5}}}
+    rounds = online_module.Run(tmp_path, tmp_path, recipe, {}, Gate(), 1, None, "stop", False, 0)
+    given = rounds._train(1, tmp_path)["data"]["init_args"]
+    assert given["max_nll_rise"] == 0.5 and given["max_repetition_rise"] is None
 
 
 def test_the_last_accepted_model_stands_alone(whole: Path) -> None:

@@ -25,6 +25,9 @@ GIVEN = ("checkpoint_dir", "out_dir", "skip", "seed", "overwrite")
 """Settings of ``sample_pairs`` that every round gets from us."""
 STATES = ("step-*", "guard.ckpt", "reference.npz")
 """What a finished training needs no more."""
+NO_LIMITS = dict.fromkeys(("max_nll_rise", "max_repetition_rise", "max_end_drop", "max_length_change"))
+"""The guards of a round's training watch, but stop nothing: behind it the gate asks more requests, of a model whose learning
+rate is down, and what went too far can be averaged with SFT. A guard at full rate threw whole rounds away (docs/LOG.md)."""
 STANDARD = Gate()
 
 
@@ -48,7 +51,8 @@ def online(
     Args:
         checkpoint_dir: the instruction-tuned model to start from (a run's ``final/``).
         train: a recipe of ``litgpt finetune_full`` or ``finetune_lora`` with preference data, or the same settings here;
-            checkpoint_dir, out_dir and pairs_dir are put in, and the seeds where it names none.
+            checkpoint_dir, out_dir and pairs_dir are put in, and the seeds where it names none. Its guards stop it only at
+            limits that it names itself (``data.init_args.max_nll_rise`` ...): the gate decides.
         out_dir: a folder a round (recipes, pairs, train, score, gate.json), and ``final/``, the last accepted model.
         pairs: settings of ``litgpt-zh sample_pairs``; ``count`` is the requests of one round, and each round goes on behind
             the requests of the one before.
@@ -225,7 +229,7 @@ class Run:
         seed = 1000 * self.seed + number
         data = self.recipe["data"]
         later = {"check_sft": False} if number > 1 else {}  # few pairs then mean that little is left to learn
-        own = {"seed": seed} | later | (data.get("init_args") or {}) | {"pairs_dir": folder / "pairs"}
+        own = {"seed": seed} | NO_LIMITS | later | (data.get("init_args") or {}) | {"pairs_dir": folder / "pairs"}
         given = {"checkpoint_dir": self.accepted, "out_dir": folder / "train", "data": {**data, "init_args": own}}
         return {"seed": seed} | self.recipe | given
 
