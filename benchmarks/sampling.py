@@ -1,7 +1,7 @@
 """The bars of batched sampling: exact against litgpt's own generation, 20 times as fast, half as fast again as transformers.
 
     python benchmarks/sampling.py           # five rounds
-    python benchmarks/sampling.py --quick   # two rounds, about a minute and a half on 2 cores
+    python benchmarks/sampling.py --quick   # two rounds, two minutes on 2 cores
     python benchmarks/sampling.py --precision 32-true
 
 The 2m shape with random weights, ragged prompts of 10-60 tokens, answers of a forced length. Exactness is asked in float32.

@@ -1,13 +1,14 @@
-"""In which precision a CPU computes attention while it trains."""
+"""Attention in litgpt's GPT: in which precision a CPU trains it, and what may stand in for it."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from litgpt.model import CausalSelfAttention
+from litgpt.model import GPT, CausalSelfAttention, KVCache
 
 from litgpt_zh.loops import swapped
 
@@ -35,3 +36,30 @@ def fastest(fabric: Any, block_size: int) -> Iterator[None]:
 
     with swapped(CausalSelfAttention, scaled_dot_product_attention=in_float32):
         yield
+
+
+@contextlib.contextmanager
+def standing_in(model: GPT, caches: Sequence[KVCache], attend: Callable[..., torch.Tensor]) -> Iterator[None]:
+    """While it lasts, ``model(ids, positions)`` uses these caches, and ``attend`` for its attention; then it is as it was.
+
+    Args:
+        model: not wrapped.
+        caches: one a layer.
+        attend: (layer, q, k, v, mask) as ``CausalSelfAttention.scaled_dot_product_attention``; the mask says nothing.
+    """
+    layers = [block.attn for block in model.transformer.h]
+    before = [layer.kv_cache for layer in layers], model.mask_cache
+    try:
+        for layer, cache in zip(layers, caches, strict=True):
+            layer.kv_cache = cache
+            layer.scaled_dot_product_attention = partial(attend, layer)
+        # litgpt looks a mask up for each row, which nothing here reads: one column instead of length x length
+        model.mask_cache = torch.ones(
+            1, 1, model.max_seq_length, 1, dtype=torch.bool, device=model.transformer.wte.weight.device
+        )
+        yield
+    finally:
+        for layer, cache in zip(layers, before[0], strict=True):
+            layer.kv_cache = cache
+            layer.__dict__.pop("scaled_dot_product_attention", None)
+        model.mask_cache = before[1]

@@ -14,14 +14,8 @@ import pytest
 AS_INSTALLED = {"PYTHONPATH": str(Path(__file__).parent / "as_installed")}
 """What commands see is what a user has: ``as_installed/sitecustomize.py``."""
 
-QUICK = {
-    **os.environ,
-    **AS_INSTALLED,
-    "TORCH_COMPILE_DISABLE": "1",
-    "OMP_NUM_THREADS": "1",
-    "LANG": "zh_CN.UTF-8",
-    "LC_ALL": "zh_CN.UTF-8",
-}
+PLAIN = {**os.environ, **AS_INSTALLED, "TORCH_COMPILE_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+QUICK = {**PLAIN, "LANG": "zh_CN.UTF-8", "LC_ALL": "zh_CN.UTF-8"}
 """Compiling costs more than it brings at this size; benchmarks/journey.py runs with it."""
 
 WALK = ("litgpt-zh", "quickstart", "--scale", "tiny", "--out_dir", "quickstart")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -16,19 +15,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import AS_INSTALLED
+from conftest import PLAIN
 from trainings import BLOCK, losses, model_config, same_weights
 
 from litgpt_zh import checkpoints, runlog
 from litgpt_zh.stage import Manifest
 
-ENVIRONMENT = {
-    **os.environ,
-    **AS_INSTALLED,
-    "TORCH_COMPILE_DISABLE": "1",
-    "OMP_NUM_THREADS": "1",
-    "CUDA_VISIBLE_DEVICES": "",
-}
+ENVIRONMENT = {**PLAIN, "CUDA_VISIBLE_DEVICES": ""}
 ADAMW = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.003, "weight_decay": 0.1}}
 SHARED = {"precision": "32-true", "logger_name": "csv", "optimizer": ADAMW, "devices": 1}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import AS_INSTALLED
+from conftest import PLAIN
 from trainings import BLOCK, model_config
 
 from litgpt_zh import checkpoints, runlog
@@ -22,13 +21,7 @@ from litgpt_zh.instruct.batches import BatchPlan
 from litgpt_zh.stage import Manifest, UserError
 from litgpt_zh.tokens.stage import tokens
 
-ENVIRONMENT = {
-    **os.environ,
-    **AS_INSTALLED,
-    "TORCH_COMPILE_DISABLE": "1",
-    "OMP_NUM_THREADS": "1",
-    "CUDA_VISIBLE_DEVICES": "",
-}
+ENVIRONMENT = {**PLAIN, "CUDA_VISIBLE_DEVICES": ""}
 
 
 def command(name: str, recipe: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:

@@ -49,5 +49,9 @@ def token_nll(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> tupl
     mask = targets != IGNORE
     with head_only_at(model, mask.flatten().nonzero().squeeze(1)):
         logits = model(input_ids[:, :-1])
-    learnt = targets[mask]  # (N,)
-    return F.cross_entropy(logits[: len(learnt)].float(), learnt, reduction="none"), mask
+    return nll_of(logits, targets[mask]), mask
+
+
+def nll_of(logits: torch.Tensor, learnt: torch.Tensor) -> torch.Tensor:
+    """Cross entropy, float32 (N,), of the tokens ``learnt`` (N,), given what ``head_only_at`` leaves of the logits."""
+    return F.cross_entropy(logits[: len(learnt)].float(), learnt, reduction="none")

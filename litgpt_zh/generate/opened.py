@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from functools import partial
-from types import MethodType
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 from litgpt.model import GPT, Block, CausalSelfAttention, LLaMAMLP, RMSNorm
 from torch import nn
 
+from litgpt_zh.attention import standing_in
 from litgpt_zh.generate.cache import PIECE, RowCache, View, attention_in_pieces, cache_dtype, interleave, scale_of
 
 HEAD = 1024
@@ -32,31 +32,23 @@ def kv_caches(model: GPT, rows: int, length: int) -> Iterator[tuple[list[RowCach
     weight, layers = model.transformer.wte.weight, [block.attn for block in model.transformer.h]
     if any(isinstance(layer.kv_cache, RowCache) for layer in layers):
         raise RuntimeError("another engine has this model open; close it first, or load the model a second time")
-    before = [layer.kv_cache for layer in layers], model.mask_cache, model.training
-    cpu, changed = weight.device.type == "cpu", list[nn.Module]()
+    training, cpu, changed = model.training, weight.device.type == "cpu", list[nn.Module]()
     piece = PIECE if cpu else length  # a GPU waits for the next launch, not for the memory
     heads = (-(-length // piece), rows, config.n_query_groups, piece)
     keys = (*heads, model.rope_cache_length() + config.head_size - config.rope_n_elem)
     caches = [RowCache(keys, (*heads, config.head_size), weight.device, cache_dtype(weight)) for _ in layers]
+    for cache in caches:
+        cache.view = view
     try:
         model.eval()
-        for layer, cache in zip(layers, caches, strict=True):
-            cache.view = view
-            layer.kv_cache = cache
-            layer.scaled_dot_product_attention = MethodType(_attention, layer)
-        if cpu:
-            _stand_in(model, changed)
-        # litgpt looks a mask up for each row, which nothing here reads: one column instead of length x length
-        model.mask_cache = torch.ones(1, 1, length, 1, dtype=torch.bool, device=weight.device)
-        yield caches, view
+        with standing_in(model, caches, _attention):
+            if cpu:
+                _stand_in(model, changed)
+            yield caches, view
     finally:
-        for layer, cache in zip(layers, before[0], strict=True):
-            layer.kv_cache = cache
-            layer.__dict__.pop("scaled_dot_product_attention", None)
         for module in changed:
             module.__dict__.pop("forward", None)
-        model.mask_cache = before[1]
-        model.train(before[2])
+        model.train(training)
 
 
 def _stand_in(model: GPT, changed: list[nn.Module]) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
-from litgpt_zh.finetune.head import head_only_at, token_nll
+from litgpt_zh.finetune.head import head_only_at, nll_of, token_nll
 from litgpt_zh.instruct.dataset import IGNORE
 from litgpt_zh.preference import prefix
 from litgpt_zh.sampling import unwrap
@@ -39,5 +38,4 @@ def _each_once(
     mask, tokens = targets != IGNORE, prefix.column(input_ids, targets)
     with prefix.attending(gpt, tokens), head_only_at(model, tokens.rows[mask]):
         logits = model(input_ids.flatten()[tokens.places][:, None], tokens.positions)
-    learnt = targets[mask]  # (N,)
-    return F.cross_entropy(logits[: len(learnt)].float(), learnt, reduction="none"), mask
+    return nll_of(logits, targets[mask]), mask

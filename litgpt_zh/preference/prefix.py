@@ -6,8 +6,7 @@ one token by itself, so there the tokens of a batch stand in one column, each on
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from litgpt.model import CausalSelfAttention, KVCache
 
+from litgpt_zh.attention import standing_in
 from litgpt_zh.finetune.head import ROWS
 from litgpt_zh.instruct.dataset import IGNORE
 
@@ -67,29 +67,15 @@ def serves(model: Any) -> bool:
     return all(isinstance(a, CausalSelfAttention) and not a.apply_sliding_window_attention for a in layers)
 
 
-@contextlib.contextmanager
-def attending(model: Any, tokens: Column) -> Iterator[None]:
+def attending(model: Any, tokens: Column) -> AbstractContextManager[None]:
     """While it lasts, ``model(ids (N, 1), positions (N, 1))`` gives each of the tokens what stands before it.
 
     Args:
         model: litgpt's GPT, not wrapped; comes back as it was.
         tokens: the column.
     """
-    layers = [block.attn for block in model.transformer.h]
-    before = [layer.kv_cache for layer in layers], model.mask_cache
     through = _Through((1, 1, 1, 1), (1, 1, 1, 1))
-    try:
-        for layer in layers:
-            layer.kv_cache = through
-            layer.scaled_dot_product_attention = partial(_attention, layer, tokens)
-        # litgpt looks a mask up for each token, which nothing here reads
-        model.mask_cache = torch.ones(1, 1, model.max_seq_length, 1, dtype=torch.bool, device=tokens.rows.device)
-        yield
-    finally:
-        for layer, cache in zip(layers, before[0], strict=True):
-            layer.kv_cache = cache
-            layer.__dict__.pop("scaled_dot_product_attention", None)
-        model.mask_cache = before[1]
+    return standing_in(model, [through] * len(model.transformer.h), partial(_attention, tokens))
 
 
 class _Through(KVCache):
@@ -100,7 +86,7 @@ class _Through(KVCache):
 
 
 def _attention(
-    layer: Any, tokens: Column, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None
+    tokens: Column, layer: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Stands in for ``CausalSelfAttention.scaled_dot_product_attention``: litgpt's own over the rows.
 
