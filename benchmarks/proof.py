@@ -55,7 +55,7 @@ SETTINGS: dict[str, Any] = {
     # seeds of the story world: of the pairs (plus the seed of the run), of the gate, of the table
     "worlds": {"pairs": 31_000_000, "gate": 32_000_000, "held_out": 33_000_000},
     "train": {"global_batch_size": 16, "micro_batch_size": 16},
-    "precision": "bf16-mixed",
+    "precision": scales.SCALES[scales.for_cpu()].precision,  # --precision
     # no guards while training: the table is to show what each arm does; the rounds have their gate
     "preference": {"guard": False},
     # data: settings of the data class; each arm has its own learning rate and epochs
@@ -344,6 +344,7 @@ def main() -> int:
     parser.add_argument(
         "--plots-as-quickstart", action="store_true", help="ask for the plots quickstart is trained on here"
     )
+    parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default=SETTINGS["precision"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", nargs="+", choices=list(ARMS)[1:], default=list(ARMS)[1:])
     parser.add_argument("--out", type=Path, default=Path("runs/proof"))
@@ -359,10 +360,11 @@ def main() -> int:
             quick(Path(folder), arguments.arms)
     else:
         plots = list(scales.SCALES[scales.for_cpu()].plots) if arguments.plots_as_quickstart else []
-        proof = Proof(arguments.out, arguments.checkpoint, SETTINGS, plots, toy=False)
+        settings = SETTINGS | {"precision": arguments.precision}
+        proof = Proof(arguments.out, arguments.checkpoint, settings, plots, toy=False)
         result, cards = prove(proof, arguments.seeds, arguments.arms)
-        write_text(proof.out / "proof.json", json.dumps({"settings": SETTINGS, **result}, ensure_ascii=False, indent=1))
-        write_text(proof.out / "proof.md", page(result, SETTINGS))
+        write_text(proof.out / "proof.json", json.dumps({"settings": settings, **result}, ensure_ascii=False, indent=1))
+        write_text(proof.out / "proof.md", page(result, settings))
         print((proof.out / "proof.md").read_text(encoding="utf-8"))
         bars(result["rows"], cards)
     minutes = (time.perf_counter() - started) / 60
