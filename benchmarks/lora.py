@@ -8,7 +8,8 @@ RUN is the folder of a quickstart run; the records should be more than 8 times -
 the same records in the same order, 8 a step, warm-up over 2% of the steps, cosine to zero, validated at the end on all
 held-out records. Full finetuning comes first, with AdamW and with MuonAdamW over a half-decade grid; then LoRA, one question
 after another, each starting from the best answer so far: optimizer and learning rate, alpha, which matrices, rank, the head;
-at the end the embedding learnt too, which alone is more than the bar allows at this size, but not at 44m.
+at the end the embedding learnt too, which alone is more than the bar allows at this size, but not at 44m: with AdamW, and
+as recipes/sft-lora.yaml has it, with Muon for the factors and a twentieth of their rate for the embedding.
 Each run leaves ``arms/NAME.json``; a second call does only what is missing. ``--quick`` makes a small model of its own, checks
 the merge and the share of parameters, and leaves the study alone.
 One line a figure, ``name: value (bar: ...)``; the exit status is 1 if a bar is missed.
@@ -46,8 +47,10 @@ MATRICES = {
 
 
 def optimizer_of(name: str, rate: float) -> dict[str, Any]:
-    if name == "muon":
-        return {"class_path": "litgpt_zh.pretrain.optimizer.MuonAdamW", "init_args": {"lr": rate}}
+    """adamw, muon, or recipe: Muon, and the embedding as slow as in recipes/sft-lora.yaml."""
+    if name != "adamw":
+        slow = {"adam_ratio": 0.05} if name == "recipe" else {}
+        return {"class_path": "litgpt_zh.pretrain.optimizer.MuonAdamW", "init_args": {"lr": rate, **slow}}
     return {
         "class_path": "torch.optim.AdamW",
         "init_args": {"lr": rate, "weight_decay": 0.0, "betas": [0.9, 0.95]},
@@ -164,9 +167,12 @@ def study(given: Study, bar_alone: bool) -> None:
     share = trainable_share(config, lora)
     figure("trainable_share", share, f"<= {MOST}", share <= MOST, ".3f")
     figure("lora_over_full", best / full, "<= 1.02", best / full <= 1.02, ".4f")
-    loss, rate = given.best_rate(f"all+embeddings-r{rank}-a{2 * rank}", "adamw", EMBEDDING_LR, whole)
+    (loss, rate), name = min(
+        (given.best_rate(f"all+embeddings-r{rank}-a{2 * rank}", name, grid, whole), name)
+        for name, grid in (("adamw", EMBEDDING_LR), ("recipe", MUON_LR))
+    )
     share = trainable_share(config, whole)
-    print(f"and the embedding, {share:.0%} of this model (of the 44m 7.7%, docs/sft-lora.md): adamw, lr {rate:g}")
+    print(f"and the embedding, {share:.0%} of this model (of the 44m 7.7%, docs/sft-lora.md): {name}, lr {rate:g}")
     figure("lora_and_embedding_over_full", loss / full, form=".4f")
 
 

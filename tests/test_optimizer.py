@@ -33,6 +33,26 @@ def test_parameters_are_told_apart_by_their_order(tied: bool) -> None:
         assert role == ("qkv" if "qkv" in name else "matrix" if inside else "other"), name
 
 
+def test_the_factors_of_lora_are_matrices_and_the_embedding_is_not() -> None:
+    from litgpt import lora
+
+    names = ("query", "key", "value", "projection", "mlp")
+    shape = {
+        "n_layer": 2,
+        "n_embd": 32,
+        "n_head": 2,
+        "intermediate_size": 96,
+        "padded_vocab_size": 64,
+        "block_size": 16,
+    }
+    llama = {"parallel_residual": False, "bias": False, "norm_class_name": "RMSNorm", "mlp_class_name": "LLaMAMLP"}
+    gpt = lora.GPT(lora.Config(name="tiny", lora_r=4, **shape, **llama, **{f"lora_{name}": True for name in names}))
+    found = dict(zip((name for name, _ in gpt.named_parameters()), roles(gpt.parameters()), strict=True))
+    factors = {name: role for name, role in found.items() if "lora_" in name}
+    assert len(factors) == 2 * 2 * 5 and set(factors.values()) == {"matrix"}
+    assert {role for name, role in found.items() if "wte" in name or "lm_head" in name or "norm" in name} == {"other"}
+
+
 def test_orthogonalised_has_singular_values_near_one() -> None:
     torch.manual_seed(1)
     for shape in ((32, 96), (96, 32), (32, 32)):
