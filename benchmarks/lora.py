@@ -47,10 +47,12 @@ MATRICES = {
 
 
 def optimizer_of(name: str, rate: float) -> dict[str, Any]:
-    """adamw, muon, or recipe: Muon, and the embedding as slow as in recipes/sft-lora.yaml."""
-    if name != "adamw":
-        slow = {"adam_ratio": 0.05} if name == "recipe" else {}
-        return {"class_path": "litgpt_zh.pretrain.optimizer.MuonAdamW", "init_args": {"lr": rate, **slow}}
+    """adamw, muon, or recipe: that of recipes/sft-lora.yaml."""
+    if name == "recipe":
+        own = yaml.safe_load((ROOT / "recipes/sft-lora.yaml").read_text(encoding="utf-8"))["optimizer"]
+        return {**own, "init_args": {**own["init_args"], "lr": rate}}
+    if name == "muon":
+        return {"class_path": "litgpt_zh.pretrain.optimizer.MuonAdamW", "init_args": {"lr": rate}}
     return {
         "class_path": "torch.optim.AdamW",
         "init_args": {"lr": rate, "weight_decay": 0.0, "betas": [0.9, 0.95]},

@@ -344,7 +344,12 @@ def main() -> int:
     parser.add_argument(
         "--plots-as-quickstart", action="store_true", help="ask for the plots quickstart is trained on here"
     )
-    parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default=SETTINGS["precision"])
+    parser.add_argument(
+        "--precision",
+        choices=("32-true", "bf16-mixed"),
+        default=SETTINGS["precision"],
+        help="of the training; as quickstart",
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--arms", nargs="+", choices=list(ARMS)[1:], default=list(ARMS)[1:])
     parser.add_argument("--out", type=Path, default=Path("runs/proof"))

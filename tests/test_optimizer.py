@@ -10,16 +10,16 @@ from litgpt import GPT, Config
 
 from litgpt_zh.pretrain.optimizer import MuonAdamW, orthogonalised, roles
 
+SHAPE: dict = dict(
+    n_layer=2, n_embd=32, n_head=2, n_query_groups=2, intermediate_size=96, vocab_size=64, padded_vocab_size=64,
+    block_size=16, rotary_percentage=1.0, parallel_residual=False, bias=False, norm_class_name="RMSNorm",
+    mlp_class_name="LLaMAMLP",
+)  # fmt: skip
+
 
 def model(tied: bool = True, **changes) -> GPT:
     torch.manual_seed(0)
-    shape = dict(
-        n_layer=2, n_embd=32, n_head=2, n_query_groups=2, intermediate_size=96, vocab_size=64, padded_vocab_size=64
-    )
-    llama = dict(
-        rotary_percentage=1.0, parallel_residual=False, bias=False, norm_class_name="RMSNorm", mlp_class_name="LLaMAMLP"
-    )
-    gpt = GPT(Config(name="tiny", block_size=16, **(shape | llama | changes)))
+    gpt = GPT(Config(name="tiny", **(SHAPE | changes)))
     if tied:
         gpt.lm_head.weight = gpt.transformer.wte.weight
     return gpt
@@ -36,17 +36,8 @@ def test_parameters_are_told_apart_by_their_order(tied: bool) -> None:
 def test_the_factors_of_lora_are_matrices_and_the_embedding_is_not() -> None:
     from litgpt import lora
 
-    names = ("query", "key", "value", "projection", "mlp")
-    shape = {
-        "n_layer": 2,
-        "n_embd": 32,
-        "n_head": 2,
-        "intermediate_size": 96,
-        "padded_vocab_size": 64,
-        "block_size": 16,
-    }
-    llama = {"parallel_residual": False, "bias": False, "norm_class_name": "RMSNorm", "mlp_class_name": "LLaMAMLP"}
-    gpt = lora.GPT(lora.Config(name="tiny", lora_r=4, **shape, **llama, **{f"lora_{name}": True for name in names}))
+    adapters = {f"lora_{name}": True for name in ("query", "key", "value", "projection", "mlp")}
+    gpt = lora.GPT(lora.Config(name="tiny", lora_r=4, **SHAPE, **adapters))
     found = dict(zip((name for name, _ in gpt.named_parameters()), roles(gpt.parameters()), strict=True))
     factors = {name: role for name, role in found.items() if "lora_" in name}
     assert len(factors) == 2 * 2 * 5 and set(factors.values()) == {"matrix"}
